@@ -1,0 +1,68 @@
+# What there is to run: make run, make test. The rest are their parts.
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+# Install with uv because it is fast; with pip where uv can't (an index that only pip is configured for).
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r $(1) \
+	|| { echo "uv could not install $(1), trying pip"; $(BIN)/python -m pip install --quiet --require-hashes -r $(1); }
+
+.PHONY: help run setup setup-dev test lint types imports test-sqlite test-postgresql format lock clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: setup ## Start everything with demo data; Ctrl-C stops it. PORT=8001 chooses another port
+	@exec $(BIN)/python manage.py up --demo
+
+setup: .venv/.installed ## Prepare .venv with what is needed to run
+
+setup-dev: .venv/.installed-dev ## Prepare .venv with what is needed to test, too
+
+.venv/.uv: Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; choose one with: make PYTHON=python3.12 run"; exit 1; }
+	@echo "Preparing .venv"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+.venv/.installed: requirements.txt .venv/.uv
+	@$(call INSTALL,requirements.txt)
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.txt .venv/.installed
+	@$(call INSTALL,requirements-dev.txt)
+	@touch $@
+
+test: lint types imports test-sqlite test-postgresql ## Everything that CI checks
+
+lint: setup-dev ## Style and common mistakes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup-dev ## Static types, strict
+	$(BIN)/mypy .
+
+imports: setup-dev ## The floors of the architecture
+	$(BIN)/lint-imports
+
+test-sqlite: setup-dev ## The tests on SQLite
+	$(BIN)/python -m pytest --database=sqlite
+
+test-postgresql: setup-dev ## The tests on a real PostgreSQL
+	$(BIN)/python -m pytest --database=postgresql
+
+format: setup-dev ## Lay the code out
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+lock: .venv/.uv ## Choose and lock the versions anew
+	$(LOCK) --upgrade --output-file requirements.txt
+	$(LOCK) --upgrade --group dev --constraint requirements.txt --output-file requirements-dev.txt
+
+clean: ## Remove the environment and every cache (the data in var/ stay)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

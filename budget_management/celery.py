@@ -1,0 +1,61 @@
+"""When the periodic tasks run. What they do is in `campaigns.tasks`; nothing else knows a schedule.
+
+The schedule is plain intervals on purpose: no task depends on being run at a particular moment
+(a period is a key, nothing is reset), so there is no crontab to trip over daylight saving.
+"""
+
+import os
+
+from celery import Celery, signals
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "budget_management.settings")
+
+# A task that takes longer is stuck: the pass over a million campaigns takes seconds.
+SOFT_TIME_LIMIT_SECONDS = 5 * 60
+TIME_LIMIT_SECONDS = SOFT_TIME_LIMIT_SECONDS + 30
+
+
+def _every(seconds: int, task: str) -> dict[str, object]:
+    # A tick that nobody took until the next one is due is dropped: a backlog would only run the
+    # same pass several times in a row.
+    return {"task": task, "schedule": float(seconds), "options": {"expires": seconds}}
+
+
+def _configuration() -> dict[str, object]:
+    return {
+        "broker_url": settings.REDIS_URL,
+        # A run that a killed worker leaves behind is delivered again, once it can't be running.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "broker_transport_options": {
+            "visibility_timeout": TIME_LIMIT_SECONDS + 30,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+        },
+        "worker_prefetch_multiplier": 1,
+        "task_soft_time_limit": SOFT_TIME_LIMIT_SECONDS,
+        "task_time_limit": TIME_LIMIT_SECONDS,
+        "task_ignore_result": True,
+        "broker_connection_retry_on_startup": True,
+        "worker_cancel_long_running_tasks_on_connection_loss": True,
+        "task_default_queue": "budget_management",
+        "timezone": "UTC",
+        "enable_utc": True,
+        "beat_schedule_filename": str(settings.DATA_DIR / "celerybeat-schedule"),
+        "beat_schedule": {
+            "enforce": _every(settings.ENFORCE_INTERVAL_SECONDS, "campaigns.tasks.enforce_campaign_status"),
+            "reset-daily": _every(settings.ROLLOVER_INTERVAL_SECONDS, "campaigns.tasks.reset_daily"),
+            "reset-monthly": _every(settings.ROLLOVER_INTERVAL_SECONDS, "campaigns.tasks.reset_monthly"),
+        },
+    }
+
+
+@signals.setup_logging.connect
+def _leave_logging_to_django(**_: object) -> None:
+    """Be there: with a receiver of this signal Celery keeps its hands off the loggers."""
+
+
+app = Celery("budget_management")
+app.add_defaults(_configuration)  # evaluated when it is first needed, after Django's settings
+app.autodiscover_tasks()

@@ -1,0 +1,189 @@
+"""What the environment says: every variable the product reads, with its type, default and meaning.
+
+This is the only module that looks at environment variables. Names have no prefix, as operators
+expect of a Django project. `settings.py` reads it once per process.
+"""
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+REQUIRED_IN_PRODUCTION = ("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL")
+
+
+class Environment(BaseSettings):
+    """The environment variables, checked.
+
+    Raises `pydantic.ValidationError` when one is missing or malformed; `read` turns that into one
+    line for people.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    environment: Literal["embedded", "production"] = Field(
+        default="embedded",
+        description="`embedded` brings its own database and broker; `production` insists on yours.",
+    )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        description="Signs sessions. Required in production; embedded mode makes one in DATA_DIR.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Host names the site answers to, separated by commas."
+    )
+    csrf_trusted_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Origins, with scheme, that may post forms, separated by commas."
+    )
+    https_only: bool = Field(
+        default=True,
+        description="Production only: secure cookies, HSTS and a redirect from http to https.",
+    )
+    behind_proxy: bool = Field(
+        default=False,
+        description="Trust the X-Forwarded-Proto header, which the proxy in front must set.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="postgresql://user:password@host/name; unset: SQLite in DATA_DIR.",
+    )
+    database_pool_size: PositiveInt = Field(
+        default=16, description="Most PostgreSQL connections that one process opens."
+    )
+    redis_url: str | None = Field(default=None, description="redis://[:password@]host:port/db of a Redis or Valkey.")
+    data_dir: Path = Field(
+        default=REPOSITORY / "var",
+        description="Where the embedded mode keeps its database, logs and secrets.",
+    )
+    static_root: Path = Field(
+        default=REPOSITORY / "staticfiles",
+        description="Production only: where `collectstatic` gathers files and the web serves them.",
+    )
+    time_zone: str = Field(default="UTC", description="Default time zone of a new brand, and of dates in the admin.")
+    enforce_interval_seconds: PositiveInt = Field(
+        default=60, description="How often all campaigns are judged, in seconds."
+    )
+    rollover_interval_seconds: PositiveInt = Field(
+        default=60, description="How often brands are looked through for a new day or month."
+    )
+    spend_max_age_days: PositiveInt = Field(
+        default=62, description="Spend that occurred longer ago than this is rejected."
+    )
+    spend_max_ahead_seconds: PositiveInt = Field(
+        default=300, description="Spend dated further into the future than this is rejected."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="The least severe message that is printed."
+    )
+
+    @field_validator("allowed_hosts", "csrf_trusted_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part for part in (part.strip() for part in value.split(",")) if part)
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str | None) -> str | None:
+        return _with_scheme(value, "postgresql", "postgres", "sqlite")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_broker(cls, value: str | None) -> str | None:
+        return _with_scheme(value, "redis", "rediss")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # unknown, malformed, a folder
+            raise ValueError(f"{value!r} is not an IANA time zone") from None
+        return value
+
+    @field_validator("data_dir", "static_root")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.environment == "production":
+            missing = [name for name in REQUIRED_IN_PRODUCTION if not getattr(self, name.lower())]
+            if missing:
+                raise ValueError(f"production needs {', '.join(missing)}: not set")
+        return self
+
+    @property
+    def production(self) -> bool:
+        """Whether this is the mode that insists on its own database, broker and secrets."""
+        return self.environment == "production"
+
+    def signing_key(self) -> str:
+        """Return SECRET_KEY, or the one that embedded mode made for itself on its first start."""
+        if self.secret_key is not None:
+            return self.secret_key.get_secret_value()
+        return kept_secret(self.data_dir / "secret_key", secrets.token_urlsafe(50))
+
+
+def _with_scheme(url: str | None, *schemes: str) -> str | None:
+    # The URL itself is not repeated: it may hold a password.
+    if url is not None and url.partition(":")[0] not in schemes:
+        raise ValueError(f"must begin with one of {', '.join(f'{name}:' for name in schemes)}")
+    return url
+
+
+def kept_secret(path: Path, candidate: str) -> str:
+    """Return the secret in `path`; where there is none, `candidate` becomes it, for its owner only.
+
+    Several processes may start at once: all of them get the same secret, because the complete
+    file is linked into place and the first one wins.
+    """
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=path.parent)  # 0600 from the start
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(candidate + "\n")
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            Path(draft).unlink()
+    return path.read_text().strip()
+
+
+def read() -> Environment:
+    """Read the environment; end the process with one line when it is incomplete or malformed.
+
+    `SystemExit` and not an exception: Django, Celery and granian each wrap an exception from the
+    settings in a traceback of their own, in which the name of the variable drowns.
+    """
+    try:
+        environment = Environment()
+    except ValidationError as error:
+        raise SystemExit(f"budget_management can't start: {_sentence(error)}") from None
+    try:
+        environment.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        if not environment.production:  # there only beat needs it, and says so
+            problem = f"DATA_DIR {environment.data_dir}: {error.strerror}"
+            raise SystemExit(f"budget_management can't start: {problem}") from None
+    return environment
+
+
+def _sentence(error: ValidationError) -> str:
+    parts = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        name = ".".join(str(part) for part in problem["loc"][:1]).upper()
+        message = problem["msg"].removeprefix("Value error, ")
+        parts.append(f"{name}: {message}" if name else message)
+    return "; ".join(parts)

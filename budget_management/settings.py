@@ -1,0 +1,193 @@
+"""Django's settings. What differs between installations comes from `environment.py`."""
+
+from typing import Any
+
+import dj_database_url
+import django_stubs_ext
+
+from budget_management import environment
+
+django_stubs_ext.monkeypatch()  # `models.Field[...]`, `ModelAdmin[...]` at run time
+
+ENV = environment.read()
+BASE_DIR = environment.REPOSITORY
+DATA_DIR = ENV.data_dir
+
+SECRET_KEY = ENV.signing_key()
+DEBUG = False
+LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = [*ENV.allowed_hosts, *([] if ENV.production else LOOPBACK)]
+CSRF_TRUSTED_ORIGINS = list(ENV.csrf_trusted_origins)
+
+ROOT_URLCONF = "budget_management.urls"
+WSGI_APPLICATION = "budget_management.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "unfold",  # before django.contrib.admin, whose templates it replaces
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "timezone_field",
+    "campaigns",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- Database ------------------------------------------------------------------------------------
+
+SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",  # readers and the one writer don't block each other
+    "PRAGMA synchronous=NORMAL",  # safe with WAL: a power cut can't corrupt it
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-32768",  # 32 MiB
+)
+
+
+def database(url: str) -> dict[str, Any]:
+    """Return the `DATABASES` entry for a `sqlite:` or `postgresql:` URL."""
+    config: dict[str, Any] = {**dj_database_url.parse(url)}
+    options: dict[str, Any] = config.setdefault("OPTIONS", {})
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        # IMMEDIATE: a transaction takes the write lock when it begins, so it waits its turn instead
+        # of failing half way when another writer was first.
+        options |= {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 30,
+            "init_command": "; ".join(SQLITE_PRAGMAS),
+        }
+        config["CONN_MAX_AGE"] = None
+        config["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # a file: threads share it
+    else:
+        options |= {
+            "server_side_binding": True,
+            "pool": {"min_size": 1, "max_size": ENV.database_pool_size, "timeout": 15},
+        }
+        config["CONN_MAX_AGE"] = 0  # the pool keeps connections open, Django must give them back
+        config["CONN_HEALTH_CHECKS"] = True  # survives a restart of the database
+    return config
+
+
+DATABASES = {"default": database(ENV.database_url or f"sqlite:///{DATA_DIR / 'db.sqlite3'}")}
+
+# --- Broker and cache ----------------------------------------------------------------------------
+
+REDIS_URL = ENV.redis_url or "redis://127.0.0.1:6379/0"
+CACHES = {
+    "default": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": ENV.redis_url}
+        if ENV.redis_url
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    )
+}
+
+# --- The product ---------------------------------------------------------------------------------
+
+ENFORCE_INTERVAL_SECONDS = ENV.enforce_interval_seconds
+ROLLOVER_INTERVAL_SECONDS = ENV.rollover_interval_seconds
+SPEND_MAX_AGE_DAYS = ENV.spend_max_age_days
+SPEND_MAX_AHEAD_SECONDS = ENV.spend_max_ahead_seconds
+
+# --- Time and language ---------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = ENV.time_zone  # of people's screens; budgets follow each brand's own zone
+
+# --- Static files --------------------------------------------------------------------------------
+
+STATIC_URL = "static/"
+# Production serves what `collectstatic` gathered, compressed and named by content; embedded mode
+# reads the files where they lie, so that a fresh clone needs no build step.
+STATIC_ROOT = ENV.static_root if ENV.production else None
+WHITENOISE_USE_FINDERS = not ENV.production
+WHITENOISE_AUTOREFRESH = False
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": (
+            "whitenoise.storage.CompressedManifestStaticFilesStorage"
+            if ENV.production
+            else "django.contrib.staticfiles.storage.StaticFilesStorage"
+        )
+    },
+}
+
+# --- Security ------------------------------------------------------------------------------------
+
+_https = ENV.production and ENV.https_only
+SESSION_COOKIE_SECURE = _https
+CSRF_COOKIE_SECURE = _https
+SECURE_SSL_REDIRECT = _https
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # probes come from inside, over http
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
+SECURE_HSTS_PRELOAD = _https
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENV.behind_proxy else None
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+
+# --- Logging -------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "format": "{asctime} {levelname:<7} {name}: {message}",
+            "datefmt": "%H:%M:%S",
+            "style": "{",
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "campaigns": {"level": ENV.log_level},
+        "budget_management": {"level": ENV.log_level},
+        "celery": {"level": "INFO"},
+    },
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Budget management",
+    "SITE_HEADER": "Budget management",
+    "SITE_SYMBOL": "account_balance_wallet",
+}

@@ -1,0 +1,12 @@
+"""The addresses of the site."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("", include("campaigns.urls")),
+]
+
+handler404 = "campaigns.views.not_found"
+handler500 = "campaigns.views.server_error"

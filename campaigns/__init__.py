@@ -1,0 +1,1 @@
+"""Budgets, spend and the verdict whether a campaign may spend now."""

@@ -1,0 +1,1 @@
+"""The wire out and in: what other systems send and receive."""

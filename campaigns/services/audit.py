@@ -1,0 +1,94 @@
+"""The audit: recompute every counter from the ledger by a second path, report each difference, rebuild on request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from typing import NamedTuple
+
+from django.db import connection, transaction
+
+from campaigns.models import StatusChange
+from campaigns.models.rows import as_date, month_of
+from campaigns.rules.periods import TOTAL_START, Period
+from campaigns.services import counters, enforcement
+from campaigns.services.counters import BRAND, Key
+from campaigns.services.status import Because
+
+BATCH = 1_000
+"""Counters repaired in one transaction."""
+
+
+class Difference(NamedTuple):
+    """A counter that is not the sum of its ledger rows, in micros. campaign_id is 0 for the brand's own counter."""
+
+    brand_id: int
+    campaign_id: int
+    period: Period
+    start: date
+    counted: int
+    ledger: int
+
+
+def check_ledger() -> list[Difference]:
+    """Return every counter that differs from the sum of its ledger rows, by owner and period.
+
+    One statement, so one snapshot: spend that is being recorded meanwhile is in both sums or in neither.
+    """
+    # A brand's day sums its ledger rows, not its campaigns' counters: no figure is checked against a copy of itself.
+    month = month_of(connection, "day")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH per_day AS MATERIALIZED (
+                SELECT brand_id, campaign_id, day, SUM(amount) AS amount
+                FROM campaigns_spendlog GROUP BY brand_id, campaign_id, day
+            ), figures AS (
+                SELECT brand_id, {BRAND} AS campaign_id, {Period.DAY:d} AS period, day AS start,
+                    amount AS ledger, 0 AS counted FROM per_day
+                UNION ALL SELECT brand_id, {BRAND}, {Period.MONTH:d}, {month}, amount, 0 FROM per_day
+                UNION ALL SELECT brand_id, campaign_id, {Period.DAY:d}, day, amount, 0 FROM per_day
+                UNION ALL SELECT brand_id, campaign_id, {Period.MONTH:d}, {month}, amount, 0 FROM per_day
+                UNION ALL SELECT brand_id, campaign_id, {Period.TOTAL:d}, {_date(TOTAL_START)}, amount, 0 FROM per_day
+                UNION ALL SELECT brand_id, {BRAND}, period, start, 0, spent FROM campaigns_brandcounter
+                UNION ALL SELECT brand_id, campaign_id, period, start, 0, spent FROM campaigns_campaigncounter
+            )
+            SELECT brand_id, campaign_id, period, start, SUM(counted), SUM(ledger) FROM figures
+            GROUP BY brand_id, campaign_id, period, start HAVING SUM(counted) <> SUM(ledger)
+            ORDER BY brand_id, campaign_id, period, start
+            """
+        )
+        return [
+            Difference(brand_id, campaign_id, Period(period), as_date(start), int(counted), int(ledger))
+            for brand_id, campaign_id, period, start, counted, ledger in cursor.fetchall()
+        ]
+
+
+def repair_ledger(*, now: datetime) -> list[Difference]:
+    """Rebuild the counters that differ from the ledger and judge their campaigns; return what differed."""
+    differences = check_ledger()
+    for batch in _batches(differences):
+        with transaction.atomic():
+            # With the counters locked their ledger rows stand still: whoever records takes these locks before its
+            # commit. So what differs now is what is wrong, whatever was recorded since the first look.
+            counters.add({_key(d): 0 for d in batch})
+            wrong = set(map(_key, batch))
+            found = [d for d in check_ledger() if _key(d) in wrong]
+            counters.add({_key(d): d.ledger - d.counted for d in found})
+            brands = sorted({d.brand_id for d in found})
+            because = Because(cause=StatusChange.Cause.REPAIR)
+            enforcement.judge_brands(brands, now=now, because=because)
+    return differences
+
+
+def _key(difference: Difference) -> Key:
+    return Key(difference.brand_id, difference.campaign_id, difference.period, difference.start)
+
+
+def _date(day: date) -> str:
+    return f"date '{day}'" if connection.vendor == "postgresql" else f"'{day}'"
+
+
+def _batches(differences: Sequence[Difference]) -> Iterator[Sequence[Difference]]:
+    for first in range(0, len(differences), BATCH):
+        yield differences[first : first + BATCH]

@@ -1,0 +1,260 @@
+"""What people set: brands, campaigns, schedules. Every change is judged in the transaction that makes it.
+
+Everything here raises BudgetError, with nothing changed, for what can't be; the sentence names the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, TypedDict, Unpack
+from zoneinfo import ZoneInfo
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
+
+from campaigns.models import Brand, Campaign, DaypartingSchedule, SpendLog, StatusChange
+from campaigns.rules import periods
+from campaigns.rules.errors import BudgetError
+from campaigns.rules.schedules import ALL_WEEKDAYS, Schedule, ScheduleError
+from campaigns.services import counters, enforcement
+from campaigns.services.status import Because, Change
+
+Budget = Decimal | str | int | None
+"""A budget as callers give it, in currency units; None is no limit."""
+
+_BUDGETS = {"daily_budget", "monthly_budget", "total_budget"}
+_FLIGHT = {"flight_start", "flight_end"}
+
+
+class BrandFields(TypedDict, total=False):
+    """What can be set on a brand."""
+
+    name: str
+    external_id: str | None
+    timezone: ZoneInfo | str
+    currency: str
+    daily_budget: Budget
+    monthly_budget: Budget
+    budget_scope: str
+
+
+class CampaignFields(TypedDict, total=False):
+    """What can be set on a campaign."""
+
+    name: str
+    external_id: str | None
+    daily_budget: Budget
+    monthly_budget: Budget
+    total_budget: Budget
+    flight_start: date | None
+    flight_end: date | None
+
+
+def create_brand(*, now: datetime, **fields: Unpack[BrandFields]) -> Brand:
+    """Create a brand. Without a time zone it gets the server's, without a currency US dollars."""
+    brand = Brand(created_at=now)
+    _set(brand, fields)
+    brand.save(force_insert=True)
+    return brand
+
+
+def update_brand(
+    *, brand_id: int, now: datetime, actor_id: int | None = None, **fields: Unpack[BrandFields]
+) -> list[Change]:
+    """Change a brand and judge its campaigns; return the status changes."""
+    with transaction.atomic():
+        brand = _locked_brand(brand_id)
+        currency, zone = brand.currency, brand.timezone
+        _set(brand, fields)
+        if brand.currency != currency and SpendLog.objects.filter(brand=brand).exists():
+            raise BudgetError(f"{brand} has spend in {currency}, so its currency stays; make a new brand instead.")
+        for today in sorted({periods.local_date(now, zone), periods.local_date(now, brand.timezone)}):
+            counters.lock(brand.pk, today)
+        brand.save(update_fields=list(fields))
+        cause = StatusChange.Cause.BUDGET if _BUDGETS & set(fields) else StatusChange.Cause.SETTINGS
+        return enforcement.judge_brands([brand.pk], now=now, because=Because(cause=cause, actor_id=actor_id))
+
+
+def create_campaign(*, brand_id: int, now: datetime, **fields: Unpack[CampaignFields]) -> Campaign:
+    """Create a campaign of a brand and judge it."""
+    with transaction.atomic():
+        brand = _locked_brand(brand_id)
+        if brand.archived_at is not None:
+            raise BudgetError(f"{brand} is archived; restore it before you add campaigns.")
+        # Held until the commit: a spend that crosses the brand's budget comes before this campaign or finds it.
+        counters.lock(brand.pk, periods.local_date(now, brand.timezone))
+        campaign = Campaign(brand=brand, created_at=now)
+        _set(campaign, fields)
+        campaign.save(force_insert=True)
+        because = Because(cause=StatusChange.Cause.CREATED)
+        enforcement.judge_campaigns([campaign.pk], now=now, because=because)
+    campaign.refresh_from_db()
+    return campaign
+
+
+def update_campaign(
+    *, campaign_id: int, now: datetime, actor_id: int | None = None, **fields: Unpack[CampaignFields]
+) -> list[Change]:
+    """Change a campaign and judge it; return its status change, if any."""
+    with transaction.atomic():
+        campaign = _campaign(campaign_id)
+        today = periods.local_date(now, campaign.brand.timezone)
+        counters.lock(campaign.brand_id, today, campaign_id=campaign.pk)
+        _set(campaign, fields)
+        campaign.save(update_fields=list(fields))
+        cause = StatusChange.Cause.FLIGHT if _FLIGHT & set(fields) else StatusChange.Cause.BUDGET
+        because = Because(cause=cause, actor_id=actor_id)
+        return enforcement.judge_campaigns([campaign.pk], now=now, because=because)
+
+
+def set_window(
+    *,
+    campaign_id: int,
+    start_hour: int,
+    end_hour: int,
+    weekdays: int = ALL_WEEKDAYS,
+    now: datetime,
+    actor_id: int | None = None,
+) -> list[Change]:
+    """Let a campaign spend from start_hour to before end_hour on some weekdays (bits, Monday is 1), and judge it."""
+    try:
+        Schedule.from_window(start_hour, end_hour, weekdays)
+    except ScheduleError as error:
+        raise BudgetError(str(error)) from error
+    form = {"start_hour": start_hour, "end_hour": end_hour, "weekdays": weekdays, "grid": None}
+    return _put_schedule(campaign_id, form, now, actor_id)
+
+
+def set_grid(*, campaign_id: int, grid: str, now: datetime, actor_id: int | None = None) -> list[Change]:
+    """Let a campaign spend in the hours of the week that are 1 in the grid (168 from Monday 00:00), and judge it."""
+    try:
+        hours = Schedule.from_grid(grid).hours
+    except ScheduleError as error:
+        raise BudgetError(str(error)) from error
+    form = {"start_hour": None, "end_hour": None, "weekdays": None, "grid": hours}
+    return _put_schedule(campaign_id, form, now, actor_id)
+
+
+def clear_schedule(*, campaign_id: int, now: datetime, actor_id: int | None = None) -> list[Change]:
+    """Let a campaign spend at any hour, and judge it."""
+    return _put_schedule(campaign_id, None, now, actor_id)
+
+
+def pause(*, campaign_id: int, now: datetime, actor_id: int | None = None, note: str = "") -> Change | None:
+    """Pause a campaign until a person resumes it; return the change, None if a person had paused it before."""
+    return _set_pause(campaign_id, now, actor_id, note, paused=True)
+
+
+def resume(*, campaign_id: int, now: datetime, actor_id: int | None = None, note: str = "") -> Change | None:
+    """Lift a person's pause; return the change, None if there was none. Other reasons keep it paused."""
+    return _set_pause(campaign_id, now, actor_id, note, paused=False)
+
+
+def archive_brand(*, brand_id: int, now: datetime, actor_id: int | None = None) -> None:
+    """Take a brand and its campaigns out of use for good; their ledger and journal stay."""
+    with transaction.atomic():
+        brand = _locked_brand(brand_id)
+        _archive(Campaign.objects.filter(brand=brand, archived_at=None), now, actor_id)
+        Brand.objects.filter(pk=brand.pk, archived_at=None).update(archived_at=now)
+
+
+def archive_campaign(*, campaign_id: int, now: datetime, actor_id: int | None = None) -> None:
+    """Take a campaign out of use for good; its ledger and journal stay."""
+    with transaction.atomic():
+        _archive(Campaign.objects.filter(pk=_campaign(campaign_id).pk, archived_at=None), now, actor_id)
+
+
+def delete_brand(*, brand_id: int) -> None:
+    """Delete a brand that never had a campaign with spend, with its campaigns."""
+    with transaction.atomic():
+        brand = _locked_brand(brand_id)
+        if SpendLog.objects.filter(brand=brand).exists():
+            raise BudgetError(f"{brand} has spend and can't be deleted; archive it instead.")
+        counters.remove_empty(brand_id=brand.pk)
+        brand.campaigns.all().delete()
+        brand.delete()
+
+
+def delete_campaign(*, campaign_id: int) -> None:
+    """Delete a campaign that never had spend."""
+    with transaction.atomic():
+        campaign = _campaign(campaign_id)
+        if SpendLog.objects.filter(campaign=campaign).exists():
+            raise BudgetError(f"{campaign} has spend and can't be deleted; archive it instead.")
+        counters.remove_empty(campaign_id=campaign.pk)
+        campaign.delete()
+
+
+def _locked_brand(brand_id: int) -> Brand:
+    # NO KEY: counters and campaigns refer to the row, and writing those must not wait for this.
+    brand = Brand.objects.select_for_update(no_key=True).filter(pk=brand_id).first()
+    if brand is None:
+        raise BudgetError(f"There is no brand {brand_id}.")
+    return brand
+
+
+def _campaign(campaign_id: int) -> Campaign:
+    campaign = Campaign.objects.select_related("brand").filter(pk=campaign_id).first()
+    if campaign is None:
+        raise BudgetError(f"There is no campaign {campaign_id}.")
+    return campaign
+
+
+def _set(row: Brand | Campaign, fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        setattr(row, name, _plain(value) if isinstance(value, str) else value)
+    if row.external_id == "":
+        row.external_id = None  # many rows may have none, only one may have an empty one
+    try:
+        row.full_clean()
+    except ValidationError as error:
+        raise BudgetError(_sentence(error)) from error
+
+
+def _plain(text: str) -> str:
+    text = text.strip()
+    if not text.isprintable():
+        raise BudgetError("Names and ids are plain text without control characters.")
+    return text
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing that is wrong, with the field it is about."""
+    field, messages = next(iter(error.message_dict.items()))
+    return messages[0] if field == "__all__" else f"{field.replace('_', ' ').capitalize()}: {messages[0]}"
+
+
+def _put_schedule(
+    campaign_id: int, form: Mapping[str, int | str | None] | None, now: datetime, actor_id: int | None
+) -> list[Change]:
+    with transaction.atomic():
+        campaign = _campaign(campaign_id)
+        if form is None:
+            DaypartingSchedule.objects.filter(campaign=campaign).delete()
+        else:
+            DaypartingSchedule.objects.update_or_create(campaign=campaign, defaults=form)
+        because = Because(cause=StatusChange.Cause.SCHEDULE, actor_id=actor_id)
+        return enforcement.judge_campaigns([campaign.pk], now=now, because=because)
+
+
+def _set_pause(campaign_id: int, now: datetime, actor_id: int | None, note: str, *, paused: bool) -> Change | None:
+    with transaction.atomic():
+        campaign = _campaign(campaign_id)
+        if campaign.archived_at is not None:
+            raise BudgetError(f"{campaign} is archived; it can't be paused or resumed.")
+        Campaign.objects.filter(pk=campaign.pk).update(paused_manually=paused)
+        because = Because(cause=StatusChange.Cause.PERSON, actor_id=actor_id, note=note[:500])
+        changes = enforcement.judge_campaigns([campaign.pk], now=now, because=because)
+    return changes[0] if changes else None
+
+
+def _archive(campaigns: QuerySet[Campaign], now: datetime, actor_id: int | None) -> None:
+    """Pause the campaigns as a person's decision, then take them out of the judging."""
+    ids = sorted(campaigns.order_by().values_list("pk", flat=True))
+    Campaign.objects.filter(pk__in=ids).update(paused_manually=True)
+    because = Because(cause=StatusChange.Cause.ARCHIVED, actor_id=actor_id)
+    enforcement.judge_campaigns(ids, now=now, because=because)
+    Campaign.objects.filter(pk__in=ids).update(archived_at=now)

@@ -1,0 +1,137 @@
+"""The counters, and nobody else writes them. They know owners and periods, never why.
+
+Lock order: brand counters first, then campaign counters, each in the order of one sorted upsert. Every transaction
+that changes what a budget is judged on takes these locks before it reads the other half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import NamedTuple
+
+from django.db import DataError, IntegrityError, connection
+
+from campaigns.models import BrandCounter, CampaignCounter
+from campaigns.models.rows import Rows, as_date
+from campaigns.rules import periods
+from campaigns.rules.errors import BudgetError
+from campaigns.rules.periods import Period
+
+BRAND_PERIODS = (Period.DAY, Period.MONTH)
+CAMPAIGN_PERIODS = (Period.DAY, Period.MONTH, Period.TOTAL)
+
+BRAND = 0
+"""The campaign id of a counter that is the brand's own."""
+
+
+class Key(NamedTuple):
+    """One counter, in the order in which counters are locked."""
+
+    brand_id: int
+    campaign_id: int
+    period: Period
+    start: date
+
+
+class Moved(NamedTuple):
+    """A counter that was added to: its figures before and after, in micros."""
+
+    brand_id: int
+    campaign_id: int
+    period: Period
+    start: date
+    before: int
+    after: int
+
+
+def add(amounts: Mapping[Key, int]) -> list[Moved]:
+    """Add amounts (micros, also negative or 0) to counters, create those that don't exist, and lock all of them.
+
+    Call inside a transaction. Raises BudgetError when a counter would pass what it can hold.
+    """
+    keys = sorted(amounts)
+    brands = [key for key in keys if key.campaign_id == BRAND]
+    campaigns = [key for key in keys if key.campaign_id != BRAND]
+    try:
+        return _add_to_brands(brands, amounts) + _add_to_campaigns(campaigns, amounts)
+    except (DataError, IntegrityError) as error:
+        raise BudgetError(
+            "These amounts take a counter past 9,000,000,000,000, more than it can hold; nothing was recorded. "
+            "Check the unit of the amounts."
+        ) from error
+
+
+def lock(brand_id: int, today: date, *, campaign_id: int | None = None) -> None:
+    """Lock what the brand's budgets, and the campaign's own if one is given, are judged on.
+
+    Whoever changes a budget holds these locks from before the change until its commit, so that no spend slips
+    between the new budget and its verdict.
+    """
+    keys = [Key(brand_id, BRAND, period, periods.period_start(period, today)) for period in BRAND_PERIODS]
+    if campaign_id is not None:
+        keys += [Key(brand_id, campaign_id, period, periods.period_start(period, today)) for period in CAMPAIGN_PERIODS]
+    add(dict.fromkeys(keys, 0))
+
+
+def remove_empty(*, brand_id: int | None = None, campaign_id: int | None = None) -> None:
+    """Remove the counters of a brand with its campaigns, or of a campaign, that the caller found without spend."""
+    if brand_id is not None:
+        BrandCounter.objects.filter(brand=brand_id).delete()
+        CampaignCounter.objects.filter(brand=brand_id).delete()
+    if campaign_id is not None:
+        CampaignCounter.objects.filter(campaign=campaign_id).delete()
+
+
+def _add_to_brands(keys: Sequence[Key], amounts: Mapping[Key, int]) -> list[Moved]:
+    rows = Rows(
+        connection,
+        {"brand_id": "bigint", "period": "smallint", "start": "date", "spent": "bigint"},
+        [
+            [key.brand_id for key in keys],
+            [int(key.period) for key in keys],
+            [key.start for key in keys],
+            [amounts[key] for key in keys],
+        ],
+    )
+    sql = f"""
+        INSERT INTO campaigns_brandcounter AS counter (brand_id, period, start, spent, held)
+        SELECT brand_id, period, start, spent, 0 FROM {rows.sql} WHERE true ORDER BY brand_id, period, start
+        ON CONFLICT (period, start, brand_id) DO UPDATE SET spent = counter.spent + excluded.spent
+        RETURNING brand_id, 0, period, start, spent
+    """
+    return _moved(keys, sql, rows, amounts)
+
+
+def _add_to_campaigns(keys: Sequence[Key], amounts: Mapping[Key, int]) -> list[Moved]:
+    rows = Rows(
+        connection,
+        {"brand_id": "bigint", "campaign_id": "bigint", "period": "smallint", "start": "date", "spent": "bigint"},
+        [
+            [key.brand_id for key in keys],
+            [key.campaign_id for key in keys],
+            [int(key.period) for key in keys],
+            [key.start for key in keys],
+            [amounts[key] for key in keys],
+        ],
+    )
+    sql = f"""
+        INSERT INTO campaigns_campaigncounter AS counter (brand_id, campaign_id, period, start, spent, held)
+        SELECT brand_id, campaign_id, period, start, spent, 0 FROM {rows.sql} WHERE true
+        ORDER BY brand_id, campaign_id, period, start
+        ON CONFLICT (period, start, brand_id, campaign_id) DO UPDATE SET spent = counter.spent + excluded.spent
+        RETURNING brand_id, campaign_id, period, start, spent
+    """
+    return _moved(keys, sql, rows, amounts)
+
+
+def _moved(keys: Sequence[Key], sql: str, rows: Rows, amounts: Mapping[Key, int]) -> list[Moved]:
+    if not keys:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(sql, rows.params)
+        moved = []
+        for brand_id, campaign_id, period, start, after in cursor.fetchall():
+            key = Key(brand_id, campaign_id, Period(period), as_date(start))
+            moved.append(Moved(*key, before=after - amounts[key], after=after))
+        return moved

@@ -1,0 +1,41 @@
+"""The record of periodic runs: when each began and ended, how many campaigns it looked at and changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from campaigns.models import PeriodicRun
+
+KEPT = timedelta(days=35)
+"""How long the records of past runs are kept; they are three rows a minute."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run did: how many campaigns it looked at and how many statuses it changed."""
+
+    judged: int
+    changed: int
+
+
+def recorded(task: PeriodicRun.Task, work: Callable[[], Outcome], *, now: datetime) -> Outcome:
+    """Do a run's work between a record of its start and one of its end.
+
+    A run that died leaves its record without an end. The end is the start plus what a monotonic clock measured, so
+    that it never lies before the start.
+    """
+    run = PeriodicRun.objects.create(task=task, started_at=now)
+    began = time.monotonic()
+    outcome = work()
+    run.finished_at = now + timedelta(seconds=time.monotonic() - began)
+    run.judged, run.changed = outcome.judged, outcome.changed
+    run.save(update_fields=["finished_at", "judged", "changed"])
+    return outcome
+
+
+def forget_old(*, now: datetime) -> int:
+    """Delete the records of runs that began more than 35 days ago; return how many."""
+    return PeriodicRun.objects.filter(started_at__lt=now - KEPT).delete()[0]

@@ -1,0 +1,439 @@
+"""Recording spend: events in, ledger, counters and verdicts in one transaction.
+
+The ledger's unique key is the dedupe: only what it took in is added to the counters, and only where that moved a
+counter across a budget is anything judged, so that the cost of an event does not grow with its brand's campaigns.
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from operator import attrgetter
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+from django.conf import settings
+from django.db import connection, transaction
+
+from campaigns.models import Campaign, SpendLog, StatusChange
+from campaigns.models.fields import adapt_moment
+from campaigns.models.figures import local_nows, zone_rows
+from campaigns.models.rows import Rows
+from campaigns.rules import money, periods
+from campaigns.rules.errors import BudgetError
+from campaigns.rules.verdict import BudgetScope
+from campaigns.services import counters, enforcement
+from campaigns.services.counters import BRAND, BRAND_PERIODS, CAMPAIGN_PERIODS, Key, Moved
+from campaigns.services.status import Because, Change
+
+MAX_EVENTS = 10_000
+"""The most events one call records: one transaction, bounded in time and memory."""
+
+MAX_EVENT_ID = 128
+MAX_NOTE = 500
+_MAX_ID = 2**63 - 1
+
+KINDS = {"spend": SpendLog.Kind.SPEND, "adjustment": SpendLog.Kind.ADJUSTMENT}
+"""The kinds of spend event by their names on the wire."""
+
+
+class SpendEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What a reporter sends.
+
+    amount: in the brand's currency, never a float. timestamp: aware, when it occurred; None means now.
+    kind: `spend`, or `adjustment` (may be negative, needs a note).
+    """
+
+    event_id: str
+    campaign_id: int
+    amount: Decimal | str | int
+    timestamp: datetime | None = None
+    kind: str = "spend"
+    note: str = ""
+
+
+class Outcome(enum.StrEnum):
+    """What became of an event."""
+
+    RECORDED = "recorded"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    REJECTED = "rejected"
+
+
+class SpendResult(NamedTuple):
+    """What became of one event; `detail` is a sentence for people where it was not recorded."""
+
+    event_id: str
+    outcome: Outcome
+    detail: str = ""
+
+
+class Receipt(NamedTuple):
+    """The results in the order the events came in, and the status changes that the spend brought about."""
+
+    results: list[SpendResult]
+    changes: list[Change]
+
+    def count(self, outcome: Outcome) -> int:
+        """Return how many events had this outcome."""
+        return sum(result.outcome is outcome for result in self.results)
+
+
+class _Entry(NamedTuple):
+    """An accepted event as it goes into the ledger; `at` is its place in the call, `dated` whether it told its time."""
+
+    brand_id: int
+    event_id: str
+    campaign_id: int
+    kind: int
+    micros: int
+    timestamp: datetime
+    day: date
+    note: str
+    at: int
+    dated: bool
+
+
+_ledger_order = attrgetter("brand_id", "event_id", "at")
+
+
+class _RejectedError(Exception):
+    """An event can't be counted; the message says why."""
+
+
+def log_spend(
+    *,
+    campaign_id: int,
+    amount: Decimal | str | int,
+    now: datetime,
+    timestamp: datetime | None = None,
+    event_id: str | None = None,
+    kind: str = "spend",
+    note: str = "",
+) -> SpendResult:
+    """Record one event and judge what it changes. Without an event id it gets a new one, and so is always new.
+
+    Raises BudgetError, with nothing recorded, when the event is rejected or its id was used for another event.
+    """
+    event = SpendEvent(
+        event_id=uuid.uuid4().hex if event_id is None else event_id,
+        campaign_id=campaign_id,
+        amount=amount,
+        timestamp=timestamp,
+        kind=kind,
+        note=note,
+    )
+    result = record_spend([event], now=now).results[0]
+    if result.outcome in (Outcome.REJECTED, Outcome.CONFLICT):
+        raise BudgetError(result.detail)
+    return result
+
+
+def record_spend(events: Sequence[SpendEvent], *, now: datetime) -> Receipt:
+    """Record events and judge what they change, in one transaction; every event gets its own result.
+
+    A bad event is rejected and the rest counts. An event that was recorded before is a duplicate, whoever sends it
+    again; the same id with other content is a conflict. Raises BudgetError, with nothing recorded, for more than
+    10,000 events or when a counter would overflow.
+    """
+    if len(events) > MAX_EVENTS:
+        raise BudgetError(f"These are {len(events):,} events; send at most {MAX_EVENTS:,} at once.")
+    results: list[SpendResult | None] = [None] * len(events)
+    entries = _accept(events, now, results)
+    changes: list[Change] = []
+    if entries:
+        with transaction.atomic():
+            recorded = _insert(entries, now)
+            for entry in recorded:
+                results[entry.at] = SpendResult(entry.event_id, Outcome.RECORDED)
+            _explain_repeats([entry for entry in entries if results[entry.at] is None], results)
+            if recorded:
+                moved = counters.add(_amounts(recorded))
+                changes = _judge_crossed(moved, now)
+    return Receipt([result for result in results if result is not None], changes)
+
+
+def _accept(events: Sequence[SpendEvent], now: datetime, results: list[SpendResult | None]) -> list[_Entry]:
+    """The events that can be recorded, in the order in which they lock the ledger's key; the others get results."""
+    homes = _homes({event.campaign_id for event in events})
+    earliest = now - timedelta(days=settings.SPEND_MAX_AGE_DAYS)
+    latest = now + timedelta(seconds=settings.SPEND_MAX_AHEAD_SECONDS)
+    entries = []
+    for at, event in enumerate(events):
+        try:
+            entries.append(_entry(at, event, homes, now, earliest, latest))
+        except (_RejectedError, money.MoneyError) as error:
+            results[at] = SpendResult(event.event_id, Outcome.REJECTED, str(error))
+    entries.sort(key=_ledger_order)
+    return entries
+
+
+def _homes(campaign_ids: Iterable[int]) -> dict[int, tuple[int, ZoneInfo]]:
+    """The brand and time zone of each campaign there is."""
+    ids = [key for key in campaign_ids if type(key) is int and 0 < key <= _MAX_ID]
+    rows = Rows(connection, {"id": "bigint"}, [ids])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT c.id, c.brand_id, b.timezone FROM {rows.sql}
+            JOIN campaigns_campaign c ON c.id = rows.id JOIN campaigns_brand b ON b.id = c.brand_id
+            """,
+            rows.params,
+        )
+        return {row[0]: (row[1], ZoneInfo(row[2])) for row in cursor.fetchall()}
+
+
+def _entry(
+    at: int,
+    event: SpendEvent,
+    homes: Mapping[int, tuple[int, ZoneInfo]],
+    now: datetime,
+    earliest: datetime,
+    latest: datetime,
+) -> _Entry:
+    if not event.event_id:
+        raise _RejectedError("The event id is missing; give every event an id of its own.")
+    if len(event.event_id) > MAX_EVENT_ID or not event.event_id.isprintable():
+        raise _RejectedError(f"The event id must be 1 to {MAX_EVENT_ID} printable characters.")
+    home = homes.get(event.campaign_id)
+    if home is None:
+        raise _RejectedError(f"There is no campaign {event.campaign_id}.")
+    kind = KINDS.get(event.kind)
+    if kind is None:
+        raise _RejectedError("The kind is neither 'spend' nor 'adjustment'.")
+    if event.note or kind is SpendLog.Kind.ADJUSTMENT:
+        _check_note(event.note)
+    micros = money.parse_amount(event.amount, negative=kind is SpendLog.Kind.ADJUSTMENT)
+    moment = event.timestamp or now
+    if moment is not now:
+        _check_moment(moment, earliest, latest)
+    brand_id, zone = home
+    return _Entry(
+        brand_id,
+        event.event_id,
+        event.campaign_id,
+        int(kind),
+        micros,
+        moment,
+        periods.local_date(moment, zone),
+        event.note,
+        at,
+        event.timestamp is not None,
+    )
+
+
+def _check_note(note: str) -> None:
+    if not note.strip():
+        raise _RejectedError("An adjustment needs a note that says why.")
+    if len(note) > MAX_NOTE:
+        raise _RejectedError(f"The note is longer than {MAX_NOTE} characters.")
+    if not note.replace("\n", " ").replace("\t", " ").isprintable():
+        raise _RejectedError("The note has control characters; send plain text.")
+
+
+def _check_moment(moment: datetime, earliest: datetime, latest: datetime) -> None:
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise _RejectedError("The time has no offset from UTC; send one such as 2026-01-31T09:30:00+01:00.")
+    if moment > latest:
+        raise _RejectedError(
+            f"The time {moment.isoformat()} is in the future by more than "
+            f"{settings.SPEND_MAX_AHEAD_SECONDS / 60:g} minutes; check the reporter's clock."
+        )
+    if moment < earliest:
+        raise _RejectedError(
+            f"The time {moment.isoformat()} is more than {settings.SPEND_MAX_AGE_DAYS} days ago; "
+            "record it as an adjustment of today, or raise SPEND_MAX_AGE_DAYS."
+        )
+
+
+def _insert(entries: Sequence[_Entry], now: datetime) -> list[_Entry]:
+    """Insert what the ledger does not have yet; return what it took in.
+
+    The entries are sorted, so that two calls with the same events wait for each other instead of deadlocking.
+    """
+    first_of: dict[tuple[int, str], _Entry] = {}
+    for entry in entries:
+        first_of.setdefault((entry.brand_id, entry.event_id), entry)
+    rows = Rows(
+        connection,
+        {
+            "brand_id": "bigint",
+            "event_id": "text",
+            "campaign_id": "bigint",
+            "kind": "smallint",
+            "amount": "bigint",
+            "timestamp": "timestamptz",
+            "day": "date",
+            "note": "text",
+        },
+        list(zip(*first_of.values(), strict=True))[:8],
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            INSERT INTO campaigns_spendlog
+              (brand_id, event_id, campaign_id, kind, amount, timestamp, day, note, recorded_at)
+            SELECT brand_id, event_id, campaign_id, kind, amount, timestamp, day, note, %s FROM {rows.sql} WHERE true
+            ON CONFLICT (brand_id, event_id) DO NOTHING
+            RETURNING brand_id, event_id
+            """,
+            [adapt_moment(connection, now), *rows.params],
+        )
+        taken = cursor.fetchall()
+    if len(taken) == len(first_of):
+        return list(first_of.values())
+    return [first_of[key] for key in taken]
+
+
+def _explain_repeats(entries: Sequence[_Entry], results: list[SpendResult | None]) -> None:
+    """Give a result to the events whose id the ledger had: a duplicate, or a conflict with what it has."""
+    if not entries:
+        return
+    rows = Rows(
+        connection,
+        {
+            "brand_id": "bigint",
+            "event_id": "text",
+            "campaign_id": "bigint",
+            "kind": "smallint",
+            "amount": "bigint",
+            "timestamp": "timestamptz",
+            "note": "text",
+            "place": "bigint",
+        },
+        [
+            [entry.brand_id for entry in entries],
+            [entry.event_id for entry in entries],
+            [entry.campaign_id for entry in entries],
+            [entry.kind for entry in entries],
+            [entry.micros for entry in entries],
+            # An event that came without a time is the same event whenever it comes again.
+            [entry.timestamp if entry.dated else None for entry in entries],
+            [entry.note for entry in entries],
+            [entry.at for entry in entries],
+        ],
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT rows.place, l.event_id, l.campaign_id, l.amount,
+                l.campaign_id = rows.campaign_id AND l.kind = rows.kind AND l.amount = rows.amount
+                AND l.note = rows.note AND (rows.timestamp IS NULL OR l.timestamp = rows.timestamp)
+            FROM {rows.sql}
+            JOIN campaigns_spendlog l ON l.brand_id = rows.brand_id AND l.event_id = rows.event_id
+            """,
+            rows.params,
+        )
+        for place, event_id, campaign_id, amount, same in cursor.fetchall():
+            results[place] = _repeat(event_id, campaign_id, amount, same=bool(same))
+
+
+def _repeat(event_id: str, campaign_id: int, amount: int, *, same: bool) -> SpendResult:
+    if same:
+        return SpendResult(event_id, Outcome.DUPLICATE, "This event was recorded before; it counts once.")
+    return SpendResult(
+        event_id,
+        Outcome.CONFLICT,
+        f"This event id was recorded before with other content ({money.to_text(amount)} for campaign {campaign_id}); "
+        "this one was not counted. Send a new id, or an adjustment.",
+    )
+
+
+def _amounts(entries: Sequence[_Entry]) -> dict[Key, int]:
+    """What the entries add to each counter, in micros."""
+    by_day: dict[tuple[int, int, date], int] = defaultdict(int)
+    for entry in entries:
+        by_day[entry.brand_id, entry.campaign_id, entry.day] += entry.micros
+    amounts: dict[Key, int] = defaultdict(int)
+    for (brand_id, campaign_id, day), micros in by_day.items():
+        for period in BRAND_PERIODS:
+            amounts[Key(brand_id, BRAND, period, periods.period_start(period, day))] += micros
+        for period in CAMPAIGN_PERIODS:
+            amounts[Key(brand_id, campaign_id, period, periods.period_start(period, day))] += micros
+    return amounts
+
+
+def _judge_crossed(moved: Sequence[Moved], now: datetime) -> list[Change]:
+    """Judge the campaigns for which a counter of a current period has crossed a budget, up or down.
+
+    The counters are locked by now, and whoever changes a budget locks them too: the budgets read here are the ones
+    that the next spend will find.
+    """
+    campaign_ids = set(_crossed_campaigns([m for m in moved if m.campaign_id != BRAND], now))
+    brand_ids = _crossed_brands([m for m in moved if m.campaign_id == BRAND], now)
+    if brand_ids:
+        campaign_ids |= set(Campaign.objects.filter(brand__in=brand_ids).order_by().values_list("pk", flat=True))
+    if not campaign_ids:
+        return []
+    because = Because(cause=StatusChange.Cause.SPEND)
+    return enforcement.judge_campaigns(sorted(campaign_ids), now=now, because=because)
+
+
+def _crossed(budget: str) -> str:
+    """The condition that a counter has crossed a budget; NULL, so no, where there is no budget."""
+    return f"(rows.spent_before >= {budget}) <> (rows.spent_after >= {budget})"
+
+
+def _crossed_brands(moved: Sequence[Moved], now: datetime) -> list[int]:
+    rows, zones = _moved_rows(moved, [m.brand_id for m in moved]), zone_rows(connection, local_nows(now))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT DISTINCT b.id FROM {rows.sql}
+            JOIN campaigns_brand b ON b.id = rows.owner_id
+            JOIN (SELECT * FROM {zones.sql}) z ON z.zone = b.timezone
+            WHERE b.budget_scope = '{BudgetScope.BRAND}' AND (
+                (rows.period = 1 AND rows.start = z.day AND {_crossed("b.daily_budget")})
+                OR (rows.period = 2 AND rows.start = z.month AND {_crossed("b.monthly_budget")})
+            )
+            """,
+            [*rows.params, *zones.params],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _crossed_campaigns(moved: Sequence[Moved], now: datetime) -> list[int]:
+    rows, zones = _moved_rows(moved, [m.campaign_id for m in moved]), zone_rows(connection, local_nows(now))
+    alone = f"b.budget_scope = '{BudgetScope.CAMPAIGN}'"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT DISTINCT c.id FROM {rows.sql}
+            JOIN campaigns_campaign c ON c.id = rows.owner_id
+            JOIN campaigns_brand b ON b.id = c.brand_id
+            JOIN (SELECT * FROM {zones.sql}) z ON z.zone = b.timezone
+            WHERE (rows.period = 1 AND rows.start = z.day AND (
+                    {_crossed("c.daily_budget")} OR ({alone} AND {_crossed("b.daily_budget")})))
+                OR (rows.period = 2 AND rows.start = z.month AND (
+                    {_crossed("c.monthly_budget")} OR ({alone} AND {_crossed("b.monthly_budget")})))
+                OR (rows.period = 3 AND {_crossed("c.total_budget")})
+            """,
+            [*rows.params, *zones.params],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _moved_rows(moved: Sequence[Moved], owners: list[int]) -> Rows:
+    return Rows(
+        connection,
+        {
+            "owner_id": "bigint",
+            "period": "smallint",
+            "start": "date",
+            "spent_before": "bigint",
+            "spent_after": "bigint",
+        },
+        [
+            owners,
+            [int(m.period) for m in moved],
+            [m.start for m in moved],
+            [m.before for m in moved],
+            [m.after for m in moved],
+        ],
+    )

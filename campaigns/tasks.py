@@ -1,0 +1,29 @@
+"""Celery's doors: each reads the clock and calls one service. When they run is in
+`budget_management.celery`.
+
+All of them may run late, twice or side by side: the services judge the state as it is, nothing is
+counted in steps. So a run that fails is not retried; the next tick is the retry.
+"""
+
+from celery import shared_task
+from django.utils import timezone
+
+from campaigns.services import enforcement, rollover
+
+
+@shared_task(name="campaigns.tasks.enforce_campaign_status")
+def enforce_campaign_status() -> None:
+    """Judge every campaign: budgets and hours."""
+    enforcement.enforce_all(now=timezone.now())
+
+
+@shared_task(name="campaigns.tasks.reset_daily")
+def reset_daily() -> None:
+    """Judge the campaigns of brands in which a new budget day has begun."""
+    rollover.reset_daily_budgets(now=timezone.now())
+
+
+@shared_task(name="campaigns.tasks.reset_monthly")
+def reset_monthly() -> None:
+    """Judge the campaigns of brands in which a new budget month has begun."""
+    rollover.reset_monthly_budgets(now=timezone.now())

@@ -1,0 +1,10 @@
+"""The addresses of the pages for people and probes."""
+
+from django.urls import path
+
+from campaigns import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("healthz", views.healthz, name="healthz"),
+]

@@ -1,0 +1,98 @@
+"""Which database the tests run on, and the servers they may ask for."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+
+SETTINGS = "budget_management.settings"
+DATABASES = ("sqlite", "postgresql")
+
+_session = ExitStack()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--database`."""
+    parser.addoption(
+        "--database",
+        choices=DATABASES,
+        default=os.environ.get("TEST_DATABASE", "sqlite"),
+        help="which database to test on; DATABASE_URL in the environment wins",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose data folder and database before Django reads its settings.
+
+    Every xdist worker is a session of its own and gets its own folder and servers.
+    """
+    folder = _session.enter_context(tempfile.TemporaryDirectory(prefix="budget."))
+    os.environ["DATA_DIR"] = folder
+    os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS
+    os.environ["ENVIRONMENT"] = "embedded"
+    os.environ.pop("REDIS_URL", None)  # tests that need a broker ask for the fixture
+    only_directs = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    given = "DATABASE_URL" in os.environ
+    if config.getoption("database") == "postgresql" and not given and not only_directs:
+        os.environ["DATABASE_URL"] = _session.enter_context(servers.postgresql())
+    import django
+
+    django.setup()
+
+
+def pytest_unconfigure() -> None:
+    """Stop the servers and remove the data folder."""
+    _session.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what belongs to the pass on the other database."""
+    from django.db import connection
+
+    others = [name for name in DATABASES if name != connection.vendor]
+    away = [item for item in items if any(item.get_closest_marker(name) for name in others)]
+    if away:
+        config.hook.pytest_deselected(items=away)
+        items[:] = [item for item in items if item not in away]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_past_the_triggers() -> Iterator[None]:
+    """Let the flush after a transactional test empty the append-only tables.
+
+    On PostgreSQL it truncates, which their triggers allow; on SQLite it deletes.
+    """
+    from django.core.management.commands import flush
+    from django.db import connection
+
+    plain = flush.Command.handle
+
+    def handle(self: flush.Command, **options: object) -> None:
+        from campaigns.models import append_only
+
+        with append_only.suspended(connection):
+            plain(self, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if connection.vendor == "sqlite":
+            patch.setattr(flush.Command, "handle", handle)
+        yield
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """Yield the URL of a real Valkey that lives as long as the session."""
+    with servers.valkey() as url:
+        yield url
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    """Return the folder that stands for DATA_DIR in this session."""
+    return Path(os.environ["DATA_DIR"])
