@@ -1,0 +1,185 @@
+"""`manage.py standing`: budget, spent, left and status of brands and campaigns, as a table for people."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+from rich.table import Table
+from rich.text import Text
+
+from campaigns.management.console import PlainCommand
+from campaigns.models import Brand
+from campaigns.queries.standing import BrandStanding, CampaignStanding, Limit, standing, tightest
+from campaigns.rules import money, periods, reasons
+from campaigns.rules.errors import BudgetError
+from campaigns.rules.verdict import BudgetScope
+
+
+WIDE = 140
+"""Columns from which on the month is shown, too; in a narrower terminal `Left` still counts it."""
+
+
+class Command(PlainCommand):
+    """Shows which campaigns may spend now and, where not, why not and until when."""
+
+    help = "Show budget, spent and left of brands and campaigns, their status with every reason, and when they resume."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--brand", metavar="NAME", help="one brand only: its id, external id or name")
+        parser.add_argument("--json", action="store_true", help="for programs: one JSON document")
+
+    def handle(self, *args: Any, brand: str | None, **options: Any) -> None:
+        """Print the standing."""
+        now = timezone.now()
+        brands = standing(now=now, brand_ids=None if brand is None else [_brand_id(brand)])
+        if options["json"]:
+            self.say(json.dumps([_as_json(one) for one in brands], indent=2, ensure_ascii=False))
+        elif not brands:
+            self.say("There are no brands yet. Add one in the admin, or fill the database with: manage.py seed_demo")
+        else:
+            if not self.out.is_terminal and "COLUMNS" not in os.environ:
+                self.out.width = WIDE  # into a file or a pipe goes all there is
+            self.out.print(_table(brands, now, month=self.out.width >= WIDE))
+            self.out.print()
+            self.out.print(_summary(brands))
+
+
+def _brand_id(text: str) -> int:
+    """The id of the brand that a person means by an id, an external id or a name."""
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        found = Brand.objects.filter(pk=int(text)).first()
+        if found:
+            return found.pk
+    for field in ("external_id", "name__iexact", "name__istartswith"):
+        matches = list(Brand.objects.filter(**{field: text})[:2])
+        if len(matches) == 1:
+            return matches[0].pk
+    raise BudgetError(f"There is no brand {text!r}; see their names with: manage.py standing")
+
+
+def _table(brands: list[BrandStanding], now: datetime, *, month: bool) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
+    table.add_column("Brand and campaigns", min_width=18, overflow="ellipsis", no_wrap=True)
+    for name in ("Today", "of", "Month", "of") if month else ("Today", "of"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Left", justify="right", no_wrap=True)
+    table.add_column("Status", min_width=12)
+    table.add_column("Resumes", no_wrap=True)
+    for brand in brands:
+        _add_brand(table, brand, now, month=month)
+    return table
+
+
+def _add_brand(table: Table, brand: BrandStanding, now: datetime, *, month: bool) -> None:
+    alone = brand.scope == BudgetScope.CAMPAIGN
+    table.add_row()
+    table.add_row(
+        Text(f"{brand.name}, {brand.currency}", style="bold"),
+        *_limit(brand, brand.day, binds=not alone),
+        *(_limit(brand, brand.month, binds=not alone) if month else ()),
+        _left(brand, None if alone else tightest(brand.day, brand.month)),
+        _brand_status(brand),
+        Text(f"now {now.astimezone(brand.zone):%a %H:%M}", style="dim"),
+    )
+    for campaign in brand.campaigns:
+        table.add_row(
+            Text(f"  {campaign.name}"),
+            *_limit(brand, campaign.day),
+            *(_limit(brand, campaign.month) if month else ()),
+            _left(brand, campaign.left),
+            _status(campaign),
+            _resumes(campaign, brand.zone, now),
+        )
+
+
+def _limit(brand: BrandStanding, limit: Limit, *, binds: bool = True) -> tuple[Text, Text]:
+    """What was spent and of which budget; `each` where a brand's budget binds each campaign alone."""
+    exhausted = binds and limit.budget is not None and limit.spent >= limit.budget
+    spent = Text(_amount(limit.spent, brand.currency), style="red" if exhausted else "")
+    if limit.budget is None:
+        return spent, Text("–", style="dim")
+    return spent, Text(_amount(limit.budget, brand.currency) + ("" if binds else " each"), style="dim")
+
+
+def _left(brand: BrandStanding, left: int | None) -> Text:
+    if left is None:
+        return Text("–", style="dim")
+    return Text(_amount(left, brand.currency), style="" if left else "red")
+
+
+def _amount(micros: int, currency: str) -> str:
+    return money.format_money(micros, currency).removesuffix(f" {currency}")
+
+
+def _brand_status(brand: BrandStanding) -> Text:
+    active = sum(campaign.is_active for campaign in brand.campaigns)
+    text = f"{active} of {len(brand.campaigns)} active"
+    over = max(brand.day.overspend, brand.month.overspend) if brand.scope == BudgetScope.BRAND else 0
+    if over:
+        text += f", {_amount(over, brand.currency)} over budget"
+    return Text(text, style="bold" if active or not brand.campaigns else "bold red")
+
+
+def _status(campaign: CampaignStanding) -> Text:
+    words = ", ".join(code.replace("_", " ") for code in reasons.codes(campaign.reasons))
+    return Text(words or "active", style="yellow" if words else "green")
+
+
+def _resumes(campaign: CampaignStanding, zone: ZoneInfo, now: datetime) -> Text:
+    """When it resumes on the clock of the brand's zone, with the day if that is not today."""
+    if campaign.is_active:
+        return Text("")
+    if campaign.resumes_at is None:
+        return Text("not by itself", style="dim")
+    local = campaign.resumes_at.astimezone(zone)
+    days = (local.date() - periods.local_date(now, zone)).days
+    return Text(f"{local:%H:%M}" if days == 0 else f"{local:%a %H:%M}" if days < 7 else f"{local:%d %b %H:%M}")
+
+
+def _summary(brands: list[BrandStanding]) -> Text:
+    campaigns = [campaign for brand in brands for campaign in brand.campaigns]
+    active = sum(campaign.is_active for campaign in campaigns)
+    return Text(
+        f"{active} of {len(campaigns)} campaigns may spend now. "
+        "Amounts are in the brand's currency, times are those of its zone."
+    )
+
+
+def _as_json(brand: BrandStanding) -> dict[str, Any]:
+    return {
+        "id": brand.id,
+        "name": brand.name,
+        "timezone": brand.zone.key,
+        "currency": brand.currency,
+        "today": brand.today.isoformat(),
+        "day": _limit_as_json(brand.day),
+        "month": _limit_as_json(brand.month),
+        "campaigns": [
+            {
+                "id": campaign.id,
+                "name": campaign.name,
+                "is_active": campaign.is_active,
+                "reasons": reasons.codes(campaign.reasons),
+                "resumes_at": campaign.resumes_at.isoformat() if campaign.resumes_at else None,
+                "day": _limit_as_json(campaign.day),
+                "month": _limit_as_json(campaign.month),
+                "total": _limit_as_json(campaign.total),
+            }
+            for campaign in brand.campaigns
+        ],
+    }
+
+
+def _limit_as_json(limit: Limit) -> dict[str, str | None]:
+    return {
+        "budget": None if limit.budget is None else money.to_text(limit.budget),
+        "spent": money.to_text(limit.spent),
+        "left": None if limit.left is None else money.to_text(limit.left),
+    }

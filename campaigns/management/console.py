@@ -1,0 +1,186 @@
+"""What the commands for people share: how they print, and how they end when something is wrong.
+
+A command that stands on `PlainCommand` ends wrong input and a missing database with one line on standard error and
+an exit code, never with a traceback (`--traceback` shows it all the same).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Iterable
+from typing import Any, NoReturn, TextIO
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    SystemCheckError,
+    handle_default_options,
+)
+from django.db import DatabaseError, Error, InterfaceError, OperationalError, connections
+from rich.console import Console
+from rich.text import Text
+
+from campaigns.rules.errors import BudgetError
+
+FAILED = 1
+"""Exit code: the command ran and found something wrong."""
+
+MISUSED = 2
+"""Exit code: the command could not run on what it was given."""
+
+INTERRUPTED = 130
+"""Exit code: Ctrl-C."""
+
+PLAIN_WIDTH = 120
+"""Columns of a table that is printed where there is no terminal, such as into a file."""
+
+MAX_ID = 2**63 - 1
+
+_NO_TABLE = ("no such table", "no such column", "UndefinedTable", "UndefinedColumn")
+
+
+class PlainCommand(BaseCommand):
+    """A command for people. `self.out` and `self.err` are rich consoles on standard output and standard error.
+
+    Text is printed as it is: square brackets in the name of a campaign are no markup. Raise BudgetError, or
+    CommandError with its exit code, for what the caller has to mend; `misused` for arguments that can't be.
+    """
+
+    # The checks of the whole site are for those who develop it, and cost as much time as a short command takes.
+    requires_system_checks = ()
+
+    out: Console
+    err: Console
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Make the parser raise CommandError instead of printing its usage, which is what `--help` is for."""
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.called_from_command_line = False
+        return parser
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run as the process's own command: errors become one line on standard error and the exit code."""
+        _accept_any_text(sys.stdout, sys.stderr)
+        # The pool tells every failed attempt to connect; the one line at the end says it, too.
+        logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+        traceback = "--traceback" in argv
+        try:
+            self._parse_and_execute(argv)
+        except SystemCheckError:
+            raise
+        except CommandError as error:
+            if traceback:
+                raise
+            self._end(str(error).removeprefix("Error: "), error.returncode)
+        except KeyboardInterrupt:
+            if traceback:
+                raise
+            self._end("Stopped.", INTERRUPTED)
+        except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(FAILED)
+        finally:
+            with contextlib.suppress(ImproperlyConfigured):
+                connections.close_all()
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run, also for `call_command`: what went wrong leaves as CommandError with its exit code."""
+        self.out = console(options.get("stdout") or sys.stdout, options)
+        self.err = console(options.get("stderr") or sys.stderr, options)
+        try:
+            return super().execute(*args, **options)
+        except BudgetError as error:
+            raise CommandError(str(error)) from error
+        except Error as error:
+            sentence = database_sentence(error)
+            if sentence is None:
+                raise
+            raise CommandError(sentence) from error
+
+    def say(self, line: str, style: str = "") -> None:
+        """Print one line on standard output: never wrapped, so that programs can read it, too."""
+        self.out.print(Text(line, style=style), soft_wrap=True)
+
+    def _parse_and_execute(self, argv: list[str]) -> None:
+        try:
+            options = self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
+        except CommandError as error:
+            raise CommandError(str(error), returncode=MISUSED) from error
+        handle_default_options(options)
+        given = vars(options)
+        self.execute(*given.pop("args", ()), **given)
+
+    def _end(self, sentence: str, code: int) -> NoReturn:
+        self.stderr.write(f"Error: {one_line(sentence)}" if code != INTERRUPTED else one_line(sentence))
+        sys.exit(code)
+
+
+def console(stream: TextIO, options: dict[str, Any]) -> Console:
+    """Return a console that prints text as it is; without a terminal and COLUMNS it has 120 columns."""
+    wide = stream.isatty() or "COLUMNS" in os.environ
+    return Console(
+        file=stream,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if wide else PLAIN_WIDTH,
+        no_color=options.get("no_color") or None,
+        force_terminal=True if options.get("force_color") else None,
+    )
+
+
+def misused(sentence: str) -> CommandError:
+    """Return the error for arguments that the command can't run with."""
+    return CommandError(sentence, returncode=MISUSED)
+
+
+def row_id(text: str) -> int:
+    """Argument type: the id of a brand, a campaign or anything else in the database."""
+    try:
+        number = int(text) if text.isascii() else 0
+    except ValueError:
+        number = 0
+    if not 0 < number <= MAX_ID:
+        raise ArgumentTypeError(f"{shown(text)} is not an id: a whole number from 1 on")
+    return number
+
+
+def one_line(text: str) -> str:
+    """Return the text without line breaks and other control characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
+
+
+def shown(text: str) -> str:
+    """Return text that came from outside as a message may carry it: quoted, safe to print and short."""
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
+
+
+def listed(names: Iterable[str], *, most: int = 20) -> str:
+    """Return names as a sentence lists them: quoted, and with a bound."""
+    names = list(names)
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(shown(name) for name in names[:most]) + rest
+
+
+def database_sentence(error: Error) -> str | None:
+    """Return what a person can do about an error of the database; None if it is a bug of ours."""
+    cause = f"{type(error.__cause__).__name__} {error}"
+    if any(sign in cause for sign in _NO_TABLE):
+        return "The database is not up to date; run: python manage.py migrate"
+    if isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError:
+        return f"The database does not answer: {one_line(str(error)) or type(error).__name__}"
+    return None
+
+
+def _accept_any_text(*streams: object) -> None:
+    """Let a terminal that can't show a letter show its code instead of ending the command."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
