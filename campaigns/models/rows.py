@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Literal
 
+from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.errors import UniqueViolation
 
 ColumnType = Literal["bigint", "smallint", "text", "date", "timestamptz"]
 
@@ -28,11 +30,11 @@ class Rows:
         columns: Mapping[str, ColumnType],
         values: Sequence[Sequence[Any]],
     ) -> None:
+        self.params: list[str]
         if connection.vendor == "postgresql":
-            # %b sends arrays in binary, which is twice as fast as text for a thousand rows.
-            arrays = ", ".join(f"%b::{kind}[]" for kind in columns.values())
+            arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
             self.sql = f"unnest({arrays}) AS rows({', '.join(columns)})"
-            self.params: list[Any] = [list(column) for column in values]
+            self.params = [_array(kind, column) for kind, column in zip(columns.values(), values, strict=True)]
         else:
             names = ", ".join(f"value->>{at} AS {name}" for at, name in enumerate(columns))
             self.sql = f"(SELECT {names} FROM json_each(%s)) AS rows"
@@ -40,6 +42,33 @@ class Rows:
                 _as_stored(connection, kind, column) for kind, column in zip(columns.values(), values, strict=True)
             ]
             self.params = [json.dumps(list(zip(*stored, strict=True)))]
+
+
+def copy_if_all_new(
+    connection: BaseDatabaseWrapper, table: str, columns: Mapping[str, ColumnType], rows: Sequence[tuple[Any, ...]]
+) -> bool:
+    """Insert many rows in the fastest way the database has, if none of them breaks a unique key.
+
+    Return False, with nothing inserted and the transaction intact, if one does, and where there is no such way (or
+    too few rows to be worth it): then insert them by an ordinary statement.
+    """
+    if connection.vendor != "postgresql" or len(rows) < _WORTH_COPYING:
+        return False
+    try:
+        command = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
+        with transaction.atomic(), connection.cursor() as cursor, cursor.copy(command) as copy:
+            copy.set_types(list(columns.values()))
+            for row in rows:
+                copy.write_row(row)
+    except IntegrityError as error:
+        if not isinstance(error.__cause__, UniqueViolation):
+            raise
+        return False
+    return True
+
+
+_WORTH_COPYING = 50
+"""Rows from which on a COPY beats a statement in spite of its savepoint."""
 
 
 def for_update(connection: BaseDatabaseWrapper) -> str:
@@ -66,3 +95,30 @@ def _as_stored(connection: BaseDatabaseWrapper, kind: ColumnType, column: Sequen
     if kind == "timestamptz":
         return [None if value is None else connection.ops.adapt_datetimefield_value(value) for value in column]
     return column
+
+
+def _array(kind: ColumnType, column: Sequence[Any]) -> str:
+    """The values as a PostgreSQL array literal.
+
+    Written here and not by the driver, whose arrays are built value by value in Python: for a thousand events that
+    takes longer than the database needs to insert them.
+    """
+    if None in column:
+        return "{" + ",".join("NULL" if value is None else _quoted(str(value)) for value in column) + "}"
+    if kind == "text":
+        # One escape for all: the separator can't come out of the data, its quotes are escaped by then.
+        joined = _SEPARATOR.join(column)
+        if joined.count(_SEPARATOR) != max(len(column) - 1, 0):
+            return "{" + ",".join(map(_quoted, column)) + "}"
+        return "{" + _quoted(joined).replace(_SEPARATOR, '","') + "}" if column else "{}"
+    if kind == "timestamptz":
+        return "{" + ",".join([f'"{value}"' for value in column]) + "}"
+    return "{" + ",".join(map(str, column)) + "}"
+
+
+_SEPARATOR = "\x1f"
+
+
+def _quoted(text: str) -> str:
+    """One array element: in quotes, with backslashes and quotes escaped."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from django.db import DataError, IntegrityError, connection
 
@@ -34,27 +34,17 @@ class Key(NamedTuple):
     start: date
 
 
-class Moved(NamedTuple):
-    """A counter that was added to: its figures before and after, in micros."""
-
-    brand_id: int
-    campaign_id: int
-    period: Period
-    start: date
-    before: int
-    after: int
-
-
-def add(amounts: Mapping[Key, int]) -> list[Moved]:
+def add(amounts: Mapping[Key, int]) -> dict[Key, int]:
     """Add amounts (micros, also negative or 0) to counters, create those that don't exist, and lock all of them.
 
-    Call inside a transaction. Raises BudgetError when a counter would pass what it can hold.
+    Return what each of them says now. Call inside a transaction. Raises BudgetError when a counter would pass what
+    it can hold.
     """
     keys = sorted(amounts)
     brands = [key for key in keys if key.campaign_id == BRAND]
     campaigns = [key for key in keys if key.campaign_id != BRAND]
     try:
-        return _add_to_brands(brands, amounts) + _add_to_campaigns(campaigns, amounts)
+        return _add_to_brands(brands, amounts) | _add_to_campaigns(campaigns, amounts)
     except (DataError, IntegrityError) as error:
         raise BudgetError(
             "These amounts take a counter past 9,000,000,000,000, more than it can hold; nothing was recorded. "
@@ -83,13 +73,15 @@ def remove_empty(*, brand_id: int | None = None, campaign_id: int | None = None)
         CampaignCounter.objects.filter(campaign=campaign_id).delete()
 
 
-def _add_to_brands(keys: Sequence[Key], amounts: Mapping[Key, int]) -> list[Moved]:
+def _add_to_brands(keys: Sequence[Key], amounts: Mapping[Key, int]) -> dict[Key, int]:
+    if not keys:
+        return {}
     rows = Rows(
         connection,
         {"brand_id": "bigint", "period": "smallint", "start": "date", "spent": "bigint"},
         [
             [key.brand_id for key in keys],
-            [int(key.period) for key in keys],
+            [key.period.value for key in keys],
             [key.start for key in keys],
             [amounts[key] for key in keys],
         ],
@@ -100,17 +92,19 @@ def _add_to_brands(keys: Sequence[Key], amounts: Mapping[Key, int]) -> list[Move
         ON CONFLICT (period, start, brand_id) DO UPDATE SET spent = counter.spent + excluded.spent
         RETURNING brand_id, 0, period, start, spent
     """
-    return _moved(keys, sql, rows, amounts)
+    return _upsert(sql, rows)
 
 
-def _add_to_campaigns(keys: Sequence[Key], amounts: Mapping[Key, int]) -> list[Moved]:
+def _add_to_campaigns(keys: Sequence[Key], amounts: Mapping[Key, int]) -> dict[Key, int]:
+    if not keys:
+        return {}
     rows = Rows(
         connection,
         {"brand_id": "bigint", "campaign_id": "bigint", "period": "smallint", "start": "date", "spent": "bigint"},
         [
             [key.brand_id for key in keys],
             [key.campaign_id for key in keys],
-            [int(key.period) for key in keys],
+            [key.period.value for key in keys],
             [key.start for key in keys],
             [amounts[key] for key in keys],
         ],
@@ -122,16 +116,14 @@ def _add_to_campaigns(keys: Sequence[Key], amounts: Mapping[Key, int]) -> list[M
         ON CONFLICT (period, start, brand_id, campaign_id) DO UPDATE SET spent = counter.spent + excluded.spent
         RETURNING brand_id, campaign_id, period, start, spent
     """
-    return _moved(keys, sql, rows, amounts)
+    return _upsert(sql, rows)
 
 
-def _moved(keys: Sequence[Key], sql: str, rows: Rows, amounts: Mapping[Key, int]) -> list[Moved]:
-    if not keys:
-        return []
+def _upsert(sql: str, rows: Rows) -> dict[Key, int]:
     with connection.cursor() as cursor:
         cursor.execute(sql, rows.params)
-        moved = []
-        for brand_id, campaign_id, period, start, after in cursor.fetchall():
-            key = Key(brand_id, campaign_id, Period(period), as_date(start))
-            moved.append(Moved(*key, before=after - amounts[key], after=after))
-        return moved
+        # A plain tuple equals the key of the same values, and a thousand of them are built four times as fast.
+        return {
+            cast("Key", (brand_id, campaign_id, period, as_date(start))): spent
+            for brand_id, campaign_id, period, start, spent in cursor.fetchall()
+        }

@@ -21,14 +21,14 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from campaigns.models import Campaign, SpendLog, StatusChange
-from campaigns.models.fields import adapt_moment
 from campaigns.models.figures import local_nows, zone_rows
-from campaigns.models.rows import Rows
+from campaigns.models.rows import ColumnType, Rows, copy_if_all_new
 from campaigns.rules import money, periods
 from campaigns.rules.errors import BudgetError
+from campaigns.rules.periods import Period
 from campaigns.rules.verdict import BudgetScope
 from campaigns.services import counters, enforcement
-from campaigns.services.counters import BRAND, BRAND_PERIODS, CAMPAIGN_PERIODS, Key, Moved
+from campaigns.services.counters import BRAND, Key
 from campaigns.services.status import Because, Change
 
 MAX_EVENTS = 10_000
@@ -96,6 +96,7 @@ class _Entry(NamedTuple):
     timestamp: datetime
     day: date
     note: str
+    recorded_at: datetime
     at: int
     dated: bool
 
@@ -149,13 +150,14 @@ def record_spend(events: Sequence[SpendEvent], *, now: datetime) -> Receipt:
     changes: list[Change] = []
     if entries:
         with transaction.atomic():
-            recorded = _insert(entries, now)
+            recorded = _insert(entries)
             for entry in recorded:
                 results[entry.at] = SpendResult(entry.event_id, Outcome.RECORDED)
             _explain_repeats([entry for entry in entries if results[entry.at] is None], results)
             if recorded:
-                moved = counters.add(_amounts(recorded))
-                changes = _judge_crossed(moved, now)
+                by_day = _by_day(recorded)
+                amounts = _amounts(by_day)
+                changes = _judge_crossed(by_day, amounts, counters.add(amounts), now)
     return Receipt([result for result in results if result is not None], changes)
 
 
@@ -202,7 +204,7 @@ def _entry(
     if len(event.event_id) > MAX_EVENT_ID or not event.event_id.isprintable():
         raise _RejectedError(f"The event id must be 1 to {MAX_EVENT_ID} printable characters.")
     home = homes.get(event.campaign_id)
-    if home is None:
+    if home is None or type(event.campaign_id) is not int:  # True and 1.0 would find campaign 1
         raise _RejectedError(f"There is no campaign {event.campaign_id}.")
     kind = KINDS.get(event.kind)
     if kind is None:
@@ -223,6 +225,7 @@ def _entry(
         moment,
         periods.local_date(moment, zone),
         event.note,
+        now,
         at,
         event.timestamp is not None,
     )
@@ -252,7 +255,21 @@ def _check_moment(moment: datetime, earliest: datetime, latest: datetime) -> Non
         )
 
 
-def _insert(entries: Sequence[_Entry], now: datetime) -> list[_Entry]:
+_LEDGER: dict[str, ColumnType] = {
+    "brand_id": "bigint",
+    "event_id": "text",
+    "campaign_id": "bigint",
+    "kind": "smallint",
+    "amount": "bigint",
+    "timestamp": "timestamptz",
+    "day": "date",
+    "note": "text",
+    "recorded_at": "timestamptz",
+}
+"""The columns of the ledger as an entry begins with them."""
+
+
+def _insert(entries: Sequence[_Entry]) -> list[_Entry]:
     """Insert what the ledger does not have yet; return what it took in.
 
     The entries are sorted, so that two calls with the same events wait for each other instead of deadlocking.
@@ -260,35 +277,25 @@ def _insert(entries: Sequence[_Entry], now: datetime) -> list[_Entry]:
     first_of: dict[tuple[int, str], _Entry] = {}
     for entry in entries:
         first_of.setdefault((entry.brand_id, entry.event_id), entry)
-    rows = Rows(
-        connection,
-        {
-            "brand_id": "bigint",
-            "event_id": "text",
-            "campaign_id": "bigint",
-            "kind": "smallint",
-            "amount": "bigint",
-            "timestamp": "timestamptz",
-            "day": "date",
-            "note": "text",
-        },
-        list(zip(*first_of.values(), strict=True))[:8],
-    )
+    first = list(first_of.values())
+    # Nearly always all of a batch is new; then it goes in the fastest way there is. If not, nothing of it went in.
+    if copy_if_all_new(connection, "campaigns_spendlog", _LEDGER, [entry[: len(_LEDGER)] for entry in first]):
+        return first
+    return [first_of[key] for key in _insert_new(first)]
+
+
+def _insert_new(entries: Sequence[_Entry]) -> list[tuple[int, str]]:
+    rows = Rows(connection, _LEDGER, list(zip(*entries, strict=True))[: len(_LEDGER)])
+    columns = ", ".join(_LEDGER)
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            INSERT INTO campaigns_spendlog
-              (brand_id, event_id, campaign_id, kind, amount, timestamp, day, note, recorded_at)
-            SELECT brand_id, event_id, campaign_id, kind, amount, timestamp, day, note, %s FROM {rows.sql} WHERE true
-            ON CONFLICT (brand_id, event_id) DO NOTHING
-            RETURNING brand_id, event_id
+            INSERT INTO campaigns_spendlog ({columns}) SELECT {columns} FROM {rows.sql} WHERE true
+            ON CONFLICT (brand_id, event_id) DO NOTHING RETURNING brand_id, event_id
             """,
-            [adapt_moment(connection, now), *rows.params],
+            rows.params,
         )
-        taken = cursor.fetchall()
-    if len(taken) == len(first_of):
-        return list(first_of.values())
-    return [first_of[key] for key in taken]
+        return [(brand_id, event_id) for brand_id, event_id in cursor.fetchall()]
 
 
 def _explain_repeats(entries: Sequence[_Entry], results: list[SpendResult | None]) -> None:
@@ -345,95 +352,103 @@ def _repeat(event_id: str, campaign_id: int, amount: int, *, same: bool) -> Spen
     )
 
 
-def _amounts(entries: Sequence[_Entry]) -> dict[Key, int]:
-    """What the entries add to each counter, in micros."""
-    by_day: dict[tuple[int, int, date], int] = defaultdict(int)
+class _Day(NamedTuple):
+    """A campaign's budget day: what the counters of the campaign and its brand are keyed by."""
+
+    brand_id: int
+    campaign_id: int
+    day: date
+
+    def counters(self) -> tuple[Key, Key, Key, Key, Key]:
+        """The counters it counts in: the brand's day and month, the campaign's day, month and total."""
+        brand_id, campaign_id, day = self
+        month = periods.period_start(Period.MONTH, day)
+        return (
+            Key(brand_id, BRAND, Period.DAY, day),
+            Key(brand_id, BRAND, Period.MONTH, month),
+            Key(brand_id, campaign_id, Period.DAY, day),
+            Key(brand_id, campaign_id, Period.MONTH, month),
+            Key(brand_id, campaign_id, Period.TOTAL, periods.TOTAL_START),
+        )
+
+
+def _by_day(entries: Sequence[_Entry]) -> dict[_Day, int]:
+    """What the entries add up to for each campaign and budget day, in micros."""
+    sums: dict[_Day, int] = defaultdict(int)
     for entry in entries:
-        by_day[entry.brand_id, entry.campaign_id, entry.day] += entry.micros
+        sums[_Day(entry.brand_id, entry.campaign_id, entry.day)] += entry.micros
+    return sums
+
+
+def _amounts(by_day: Mapping[_Day, int]) -> dict[Key, int]:
+    """What each counter is to be added, in micros."""
     amounts: dict[Key, int] = defaultdict(int)
-    for (brand_id, campaign_id, day), micros in by_day.items():
-        for period in BRAND_PERIODS:
-            amounts[Key(brand_id, BRAND, period, periods.period_start(period, day))] += micros
-        for period in CAMPAIGN_PERIODS:
-            amounts[Key(brand_id, campaign_id, period, periods.period_start(period, day))] += micros
+    for day, micros in by_day.items():
+        for key in day.counters():
+            amounts[key] += micros
     return amounts
 
 
-def _judge_crossed(moved: Sequence[Moved], now: datetime) -> list[Change]:
+def _judge_crossed(
+    days: Iterable[_Day], amounts: Mapping[Key, int], figures: Mapping[Key, int], now: datetime
+) -> list[Change]:
     """Judge the campaigns for which a counter of a current period has crossed a budget, up or down.
 
     The counters are locked by now, and whoever changes a budget locks them too: the budgets read here are the ones
     that the next spend will find.
     """
-    campaign_ids = set(_crossed_campaigns([m for m in moved if m.campaign_id != BRAND], now))
-    brand_ids = _crossed_brands([m for m in moved if m.campaign_id == BRAND], now)
+    crossed = _crossed(days, amounts, figures, now)
+    if not crossed:
+        return []
+    campaign_ids = {campaign_id for campaign_id, _, _ in crossed}
+    brand_ids = {brand_id for _, brand_id, brand_crossed in crossed if brand_crossed}
     if brand_ids:
         campaign_ids |= set(Campaign.objects.filter(brand__in=brand_ids).order_by().values_list("pk", flat=True))
-    if not campaign_ids:
-        return []
     because = Because(cause=StatusChange.Cause.SPEND)
     return enforcement.judge_campaigns(sorted(campaign_ids), now=now, because=because)
 
 
-def _crossed(budget: str) -> str:
-    """The condition that a counter has crossed a budget; NULL, so no, where there is no budget."""
-    return f"(rows.spent_before >= {budget}) <> (rows.spent_after >= {budget})"
+# A counter that has crossed a budget; NULL, so no, where there is no budget.
+_CROSSED = "((rows.{counter}_before >= {budget}) <> (rows.{counter}_after >= {budget}))"
+_BRAND_CROSSED = f"""
+    b.budget_scope = '{BudgetScope.BRAND}' AND (
+        (rows.day = z.day AND {_CROSSED.format(counter="brand_day", budget="b.daily_budget")})
+        OR (rows.month = z.month AND {_CROSSED.format(counter="brand_month", budget="b.monthly_budget")}))
+"""
+_ALONE = f"b.budget_scope = '{BudgetScope.CAMPAIGN}'"
+_CAMPAIGN_CROSSED = f"""
+    (rows.day = z.day AND ({_CROSSED.format(counter="day", budget="c.daily_budget")}
+        OR ({_ALONE} AND {_CROSSED.format(counter="day", budget="b.daily_budget")})))
+    OR (rows.month = z.month AND ({_CROSSED.format(counter="month", budget="c.monthly_budget")}
+        OR ({_ALONE} AND {_CROSSED.format(counter="month", budget="b.monthly_budget")})))
+    OR {_CROSSED.format(counter="total", budget="c.total_budget")}
+"""
+_COUNTERS = ("brand_day", "brand_month", "day", "month", "total")
 
 
-def _crossed_brands(moved: Sequence[Moved], now: datetime) -> list[int]:
-    rows, zones = _moved_rows(moved, [m.brand_id for m in moved]), zone_rows(connection, local_nows(now))
+def _crossed(
+    days: Iterable[_Day], amounts: Mapping[Key, int], figures: Mapping[Key, int], now: datetime
+) -> list[tuple[int, int, bool]]:
+    """The campaigns with a crossed budget, with their brand and whether it is the brand's sum that crossed it."""
+    lines = []
+    for day in days:
+        keys = day.counters()
+        after = [figures[key] for key in keys]
+        before = [figure - amounts[key] for figure, key in zip(after, keys, strict=True)]
+        lines.append((day.campaign_id, day.day, keys[1].start, *before, *after))
+    columns: dict[str, ColumnType] = {"id": "bigint", "day": "date", "month": "date"}
+    columns |= {f"{counter}_{when}": "bigint" for when in ("before", "after") for counter in _COUNTERS}
+    rows, zones = Rows(connection, columns, list(zip(*lines, strict=True))), zone_rows(connection, local_nows(now))
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            SELECT DISTINCT b.id FROM {rows.sql}
-            JOIN campaigns_brand b ON b.id = rows.owner_id
-            JOIN (SELECT * FROM {zones.sql}) z ON z.zone = b.timezone
-            WHERE b.budget_scope = '{BudgetScope.BRAND}' AND (
-                (rows.period = 1 AND rows.start = z.day AND {_crossed("b.daily_budget")})
-                OR (rows.period = 2 AND rows.start = z.month AND {_crossed("b.monthly_budget")})
-            )
-            """,
-            [*rows.params, *zones.params],
-        )
-        return [row[0] for row in cursor.fetchall()]
-
-
-def _crossed_campaigns(moved: Sequence[Moved], now: datetime) -> list[int]:
-    rows, zones = _moved_rows(moved, [m.campaign_id for m in moved]), zone_rows(connection, local_nows(now))
-    alone = f"b.budget_scope = '{BudgetScope.CAMPAIGN}'"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT DISTINCT c.id FROM {rows.sql}
-            JOIN campaigns_campaign c ON c.id = rows.owner_id
+            SELECT c.id, c.brand_id, COALESCE({_BRAND_CROSSED}, false)
+            FROM {rows.sql}
+            JOIN campaigns_campaign c ON c.id = rows.id
             JOIN campaigns_brand b ON b.id = c.brand_id
             JOIN (SELECT * FROM {zones.sql}) z ON z.zone = b.timezone
-            WHERE (rows.period = 1 AND rows.start = z.day AND (
-                    {_crossed("c.daily_budget")} OR ({alone} AND {_crossed("b.daily_budget")})))
-                OR (rows.period = 2 AND rows.start = z.month AND (
-                    {_crossed("c.monthly_budget")} OR ({alone} AND {_crossed("b.monthly_budget")})))
-                OR (rows.period = 3 AND {_crossed("c.total_budget")})
+            WHERE ({_BRAND_CROSSED}) OR {_CAMPAIGN_CROSSED}
             """,
             [*rows.params, *zones.params],
         )
-        return [row[0] for row in cursor.fetchall()]
-
-
-def _moved_rows(moved: Sequence[Moved], owners: list[int]) -> Rows:
-    return Rows(
-        connection,
-        {
-            "owner_id": "bigint",
-            "period": "smallint",
-            "start": "date",
-            "spent_before": "bigint",
-            "spent_after": "bigint",
-        },
-        [
-            owners,
-            [int(m.period) for m in moved],
-            [m.start for m in moved],
-            [m.before for m in moved],
-            [m.after for m in moved],
-        ],
-    )
+        return [(campaign_id, brand_id, bool(crossed)) for campaign_id, brand_id, crossed in cursor.fetchall()]
