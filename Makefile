@@ -48,10 +48,10 @@ imports: setup-dev ## The floors of the architecture
 	$(BIN)/lint-imports
 
 test-sqlite: setup-dev ## The tests on SQLite
-	$(BIN)/python -m pytest --database=sqlite
+	$(BIN)/python -m pytest --numprocesses=2 --database=sqlite
 
 test-postgresql: setup-dev ## The tests on a real PostgreSQL
-	$(BIN)/python -m pytest --database=postgresql
+	$(BIN)/python -m pytest --numprocesses=2 --database=postgresql
 
 format: setup-dev ## Lay the code out
 	$(BIN)/ruff check --fix .

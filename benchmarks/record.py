@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
@@ -84,9 +85,9 @@ def measure(database: str, loads: Sequence[Load]) -> None:
         service_times, raw_times = [], []
         for _ in range(load.batches):
             events = _events(load, campaign_ids, now, chance)
-            service_times.append(_timed(lambda events=events: spend.record_spend(events, now=now)))
+            service_times.append(_timed(partial(spend.record_spend, events, now=now)))
             rows = _rows(_events(load, campaign_ids, now, chance), now)
-            raw_times.append(_timed(lambda rows=rows: raw_write(rows)))
+            raw_times.append(_timed(partial(raw_write, rows)))
             raw_rows += load.size
         service, raw = statistics.median(service_times), statistics.median(raw_times)
         table.add_row(
@@ -164,11 +165,11 @@ def _rows(events: Sequence[SpendEvent], now: datetime) -> list[tuple[Any, ...]]:
 def _copy(rows: Sequence[tuple[Any, ...]]) -> None:
     from django.db import connection, transaction
 
-    with transaction.atomic(), connection.cursor() as cursor:
-        with cursor.copy(f"COPY campaigns_spendlog ({_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(_TYPES)
-            for row in rows:
-                copy.write_row(row)
+    command = f"COPY campaigns_spendlog ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+    with transaction.atomic(), connection.cursor() as cursor, cursor.copy(command) as copy:
+        copy.set_types(_TYPES)
+        for row in rows:
+            copy.write_row(row)
 
 
 def _executemany(rows: Sequence[tuple[Any, ...]]) -> None:

@@ -38,7 +38,8 @@ def _configuration() -> dict[str, object]:
         "task_time_limit": TIME_LIMIT_SECONDS,
         "task_ignore_result": True,
         "broker_connection_retry_on_startup": True,
-        "worker_cancel_long_running_tasks_on_connection_loss": True,
+        # A pass goes on without the broker; delivered again, it finds nothing left to do.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
         "task_default_queue": "budget_management",
         "timezone": "UTC",
         "enable_utc": True,

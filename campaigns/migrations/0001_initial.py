@@ -393,6 +393,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_constraint=False,
+                        db_index=False,
                         null=True,
                         on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="+",
@@ -511,7 +512,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="campaigncounter",
             constraint=models.UniqueConstraint(
-                fields=("period", "start", "brand", "campaign"), name="campaigncounter_once"
+                fields=("period", "start", "campaign", "brand"), name="campaigncounter_once"
             ),
         ),
         migrations.AddConstraint(

@@ -68,8 +68,10 @@ class CampaignCounter(Counter):
 
     class Meta:
         constraints = (
-            # The period leads: what is current lies together, whatever the history behind it.
-            models.UniqueConstraint(fields=("period", "start", "brand", "campaign"), name="campaigncounter_once"),
+            # The period leads, so that what is current lies together, whatever the history behind it; then the
+            # campaign, so that a pass reads a range of campaigns as a range of counters. The brand is in it because
+            # a key without it could not be kept where the tables are split by brand.
+            models.UniqueConstraint(fields=("period", "start", "campaign", "brand"), name="campaigncounter_once"),
             models.CheckConstraint(condition=_IN_RANGE, name="campaigncounter_spent_in_range"),
             models.CheckConstraint(condition=Q(held__gte=0), name="campaigncounter_held_not_negative"),
         )

@@ -47,6 +47,7 @@ class StatusChange(models.Model):
         blank=True,
         on_delete=models.DO_NOTHING,
         db_constraint=False,
+        db_index=False,
         related_name="+",
     )
     note = models.CharField(max_length=500, default="", blank=True)

@@ -56,7 +56,12 @@ def copy_if_all_new(
         return False
     try:
         command = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
-        with transaction.atomic(), connection.cursor() as cursor, cursor.copy(command) as copy:
+        with (
+            transaction.atomic(),
+            connection.wrap_database_errors,
+            connection.cursor() as cursor,
+            cursor.copy(command) as copy,
+        ):
             copy.set_types(list(columns.values()))
             for row in rows:
                 copy.write_row(row)

@@ -113,7 +113,7 @@ def _add_to_campaigns(keys: Sequence[Key], amounts: Mapping[Key, int]) -> dict[K
         INSERT INTO campaigns_campaigncounter AS counter (brand_id, campaign_id, period, start, spent, held)
         SELECT brand_id, campaign_id, period, start, spent, 0 FROM {rows.sql} WHERE true
         ORDER BY brand_id, campaign_id, period, start
-        ON CONFLICT (period, start, brand_id, campaign_id) DO UPDATE SET spent = counter.spent + excluded.spent
+        ON CONFLICT (period, start, campaign_id, brand_id) DO UPDATE SET spent = counter.spent + excluded.spent
         RETURNING brand_id, campaign_id, period, start, spent
     """
     return _upsert(sql, rows)

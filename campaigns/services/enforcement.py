@@ -66,8 +66,9 @@ def judge_in_batches(campaigns: Campaigns, *, now: datetime, because: Because) -
     for batch, size in _batches(campaigns):
         stale = status.find_stale(batch, now=now)
         if stale:
+            known = Campaigns.with_ids(connection, stale).within(stale[0] - 1, stale[-1])
             with transaction.atomic():
-                changed += len(judge_campaigns(stale, now=now, because=because))
+                changed += len(status.judge(known, now=now, because=because))
         judged += size
     return Outcome(judged=judged, changed=changed)
 
@@ -89,5 +90,5 @@ def _batches(campaigns: Campaigns) -> Iterator[tuple[Campaigns, int]]:
             last, size = cursor.fetchone()
         if not size:
             return
-        yield campaigns & Campaigns.between(after, last), size
+        yield campaigns.within(after, last), size
         after = last

@@ -59,9 +59,7 @@ CHANGES = {
 }
 ZONES = sorted({zone for zone, _ in CHANGES.values()})
 
-changes = st.sampled_from(sorted(CHANGES.values())).map(
-    lambda change: (ZoneInfo(change[0]), utc(change[1]))
-)
+changes = st.sampled_from(sorted(CHANGES.values())).map(lambda change: (ZoneInfo(change[0]), utc(change[1])))
 minutes_around = st.integers(min_value=-40 * 60, max_value=40 * 60)
 any_zone = st.sampled_from(ZONES).map(ZoneInfo)
 any_moment = st.datetimes(
@@ -113,9 +111,7 @@ def test_the_table_of_changes_is_true(zone: str, at: str) -> None:
         ("America/St_Johns", "2009-11-01T02:31", "2009-10-31", 5, 23),
     ],
 )
-def test_an_instant_is_read_off_the_local_wall(
-    zone: str, at: str, day: str, weekday: int, hour: int
-) -> None:
+def test_an_instant_is_read_off_the_local_wall(zone: str, at: str, day: str, weekday: int, hour: int) -> None:
     moment, local_day = utc(at), date.fromisoformat(day)
     assert local_date(moment, ZoneInfo(zone)) == local_day
     assert local_hour(moment, ZoneInfo(zone)) == (weekday, hour)
@@ -127,9 +123,7 @@ def test_an_instant_is_read_off_the_local_wall(
 def test_the_zone_a_moment_arrives_in_does_not_matter() -> None:
     moment = utc("2025-06-30T22:30")
     for arrives_in in (UTC, timezone(timedelta(hours=-11)), ZoneInfo("Asia/Tokyo")):
-        assert local_date(moment.astimezone(arrives_in), ZoneInfo("Europe/Berlin")) == date(
-            2025, 7, 1
-        )
+        assert local_date(moment.astimezone(arrives_in), ZoneInfo("Europe/Berlin")) == date(2025, 7, 1)
 
 
 def test_a_wall_time_that_never_was_counts_as_the_instant_it_stands_for() -> None:
@@ -307,9 +301,7 @@ def test_the_next_day_and_month_begin(zone: str, at: str, next_day: str, next_mo
 @settings(deadline=None)  # a scan of two days takes its time on a busy machine
 @given(change=changes, minutes=minutes_around)
 @example(change=(ZoneInfo("America/St_Johns"), utc("2009-11-01T02:31")), minutes=0)
-def test_the_next_day_is_the_first_minute_with_a_later_date(
-    change: tuple[ZoneInfo, datetime], minutes: int
-) -> None:
+def test_the_next_day_is_the_first_minute_with_a_later_date(change: tuple[ZoneInfo, datetime], minutes: int) -> None:
     zone, moment = change[0], change[1] + minutes * MINUTE
     today = wall_date(moment, zone)
     later = (minute for minute in minutes_from(moment, 50) if wall_date(minute, zone) > today)

@@ -64,13 +64,11 @@ windows = st.tuples(hours_of_day, hours_of_day, weekday_masks).filter(lambda w: 
 random_grids = st.integers(1, 2**168 - 1).map(lambda bits: f"{bits:0168b}")
 one_hour_grids = st.integers(0, 167).map(lambda hour: f"{1 << hour:0168b}")
 all_but_one_grids = one_hour_grids.map(lambda grid: grid.translate({48: "1", 49: "0"}))
-day_grids = st.lists(
-    st.sampled_from([CLOSED_DAY, OFFICE_DAY, SHORT_DAY, OPEN_DAY]), min_size=7, max_size=7
-).map("".join)
-window_grids = windows.map(lambda window: Schedule.from_window(*window).hours)
-grids = (random_grids | one_hour_grids | all_but_one_grids | day_grids | window_grids).filter(
-    lambda grid: "1" in grid
+day_grids = st.lists(st.sampled_from([CLOSED_DAY, OFFICE_DAY, SHORT_DAY, OPEN_DAY]), min_size=7, max_size=7).map(
+    "".join
 )
+window_grids = windows.map(lambda window: Schedule.from_window(*window).hours)
+grids = (random_grids | one_hour_grids | all_but_one_grids | day_grids | window_grids).filter(lambda grid: "1" in grid)
 
 
 # --- From a window ---------------------------------------------------------------------------
@@ -103,9 +101,7 @@ def test_a_window_is_for_every_day_unless_told() -> None:
 @given(window=windows)
 def test_a_window_is_its_definition_hour_by_hour(window: tuple[int, int, int]) -> None:
     hours = Schedule.from_window(*window).hours
-    assert hours == "".join(
-        "01"[window_is_open(*window, weekday, hour)] for weekday in range(7) for hour in range(24)
-    )
+    assert hours == "".join("01"[window_is_open(*window, weekday, hour)] for weekday in range(7) for hour in range(24))
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ class Command(BaseCommand):
             supervisor.run(lambda: _welcome(console, host, free, password, taken=port != free))
         except StartError as error:
             raise CommandError(str(error)) from None
-        console.print(f"Stopped. The data stay in {_short(settings.DATA_DIR)}.")
+        console.print(f"Stopped. The data stay in {_short(settings.DATA_DIR)}.", soft_wrap=True)
 
     def _prepare(self, console: Console, *, demo: bool) -> str | None:
         """Bring the database up to date; return the first password as long as it is valid."""

@@ -1,0 +1,100 @@
+"""How the admin looks and what its sidebar holds. Unfold reads it as the setting `UNFOLD`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+
+def stylesheet(_: HttpRequest) -> str:
+    """Return the address of our own style sheet."""
+    return static("campaigns/admin.css")
+
+
+def icon(_: HttpRequest) -> str:
+    """Return the address of the icon in the browser's tab."""
+    return static("campaigns/icon.svg")
+
+
+def _may_see(app: str, model: str) -> Callable[[HttpRequest], bool]:
+    def may_see(request: HttpRequest) -> bool:
+        return any(request.user.has_perm(f"{app}.{verb}_{model}") for verb in ("view", "change"))
+
+    return may_see
+
+
+def _page(title: str, symbol: str, model: str, description: str, *, app: str = "campaigns") -> dict[str, Any]:
+    return {
+        "title": title,
+        "icon": symbol,
+        "link": reverse_lazy(f"admin:{app}_{model}_changelist"),
+        "permission": _may_see(app, model),
+        "description": description,  # ours: the overview shows it
+    }
+
+
+NAVIGATION = [
+    {
+        "items": [{"title": "Overview", "icon": "space_dashboard", "link": reverse_lazy("admin:index")}],
+    },
+    {
+        "title": "Catalog",
+        "items": [
+            _page("Brands", "storefront", "brand", "Advertisers: time zone, currency and the budgets that bind."),
+            _page("Campaigns", "campaign", "campaign", "What spends, what is paused, why, and when it resumes."),
+        ],
+    },
+    {
+        "title": "Spend",
+        "items": [
+            _page("Spend log", "receipt_long", "spendlog", "The ledger: every spend event, never changed."),
+            _page("Brand counters", "functions", "brandcounter", "What each brand has spent by day and month."),
+            _page("Campaign counters", "calculate", "campaigncounter", "The same by campaign, and in all."),
+        ],
+    },
+    {
+        "title": "Journal",
+        "items": [
+            _page("Status changes", "history", "statuschange", "Every pause and resumption, with its reasons."),
+            _page("Roll-overs", "event_repeat", "rollover", "When each brand's new day or month began."),
+            _page("Periodic runs", "schedule", "periodicrun", "When the passes ran and what they changed."),
+        ],
+    },
+    {
+        "title": "Accounts",
+        "items": [
+            _page("Users", "person", "user", "People who may log in.", app="auth"),
+            _page("Groups", "group", "group", "Permissions that people share.", app="auth"),
+        ],
+    },
+]
+
+# A calm blue: red, amber and green are the statuses'.
+_PRIMARY = {
+    "50": "oklch(97% .014 254.604)",
+    "100": "oklch(93.2% .032 255.585)",
+    "200": "oklch(88.2% .059 254.128)",
+    "300": "oklch(80.9% .105 251.813)",
+    "400": "oklch(70.7% .165 254.624)",
+    "500": "oklch(62.3% .214 259.815)",
+    "600": "oklch(54.6% .245 262.881)",
+    "700": "oklch(48.8% .243 264.376)",
+    "800": "oklch(42.4% .199 265.638)",
+    "900": "oklch(37.9% .146 265.522)",
+    "950": "oklch(28.2% .091 267.935)",
+}
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Budget Management",
+    "SITE_HEADER": "Budget Management",
+    "SITE_SUBHEADER": "Spend in, verdict out",
+    "SITE_SYMBOL": "account_balance_wallet",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": icon}],
+    "SITE_URL": None,  # the admin is all there is to see
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": [stylesheet],
+    "COLORS": {"primary": _PRIMARY},
+    "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": NAVIGATION},
+}

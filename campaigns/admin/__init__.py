@@ -1,0 +1,10 @@
+"""The staff doors, on Unfold: what people set is saved by services, what the product records is only shown."""
+
+from django.contrib import admin
+
+from campaigns.admin import accounts, catalog, journal, ledger
+
+__all__ = ["accounts", "catalog", "journal", "ledger"]
+
+admin.site.index_template = "campaigns/admin/index.html"
+admin.site.index_title = "Overview"

@@ -1,0 +1,211 @@
+"""One thin typed front for Unfold, which ships without types, and what the pages of the admin have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from django.core.paginator import Paginator
+from django.db import models
+from django.db.models import QuerySet
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from unfold.decorators import action as unfold_action
+from unfold.enums import ActionVariant
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin as UnfoldModelAdmin
+    from django.contrib.admin import RelatedFieldListFilter as AutocompleteFilter
+    from django.contrib.admin import SimpleListFilter as ChoiceFilter
+    from django.contrib.admin.views.main import ChangeList
+    from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm
+    from django.contrib.auth.forms import AdminUserCreationForm as UserCreationForm
+
+    class ActionForm(Form):
+        """Chooses an action above a list."""
+
+    class DialogForm(Form):
+        """Is shown in a dialog."""
+
+    class AutocompleteForm(Form):
+        """Chooses what a list is filtered by."""
+
+else:
+    from unfold.admin import ModelAdmin as UnfoldModelAdmin
+    from unfold.contrib.filters.admin import AutocompleteSelectFilter as AutocompleteFilter
+    from unfold.contrib.filters.admin import RadioFilter as ChoiceFilter
+    from unfold.contrib.filters.forms import AutocompleteDropdownForm as AutocompleteForm
+    from unfold.forms import ActionForm, AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+    from unfold.forms import BaseDialogForm as DialogForm
+    from unfold.views import ChangeList
+
+__all__ = [
+    "ActionForm",
+    "AdminPasswordChangeForm",
+    "AutocompleteFilter",
+    "AutocompleteForm",
+    "BaseAdmin",
+    "ChoiceFilter",
+    "DialogForm",
+    "ReadOnlyAdmin",
+    "UserChangeForm",
+    "UserCreationForm",
+    "action",
+    "actor",
+    "figures",
+    "moment",
+]
+
+_Model = TypeVar("_Model", bound=models.Model)
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+MAX_COUNTED = 10_000
+"""Rows of a list that are counted, and can be paged through; beyond it one filters."""
+
+_MOMENT = "campaigns.moment"
+_FIGURES = "figures"
+
+
+def moment(request: HttpRequest) -> datetime:
+    """Return the moment of the request: the door reads the clock once and passes it down."""
+    if _MOMENT not in request.META:
+        request.META[_MOMENT] = timezone.now()
+    return cast("datetime", request.META[_MOMENT])
+
+
+def actor(request: HttpRequest) -> int | None:
+    """Return the id of the person who asks."""
+    return request.user.pk
+
+
+def figures(row: models.Model) -> Any:
+    """Return what `add_figures` of its admin has put beside a row; None if there is nothing."""
+    return vars(row).get(_FIGURES)
+
+
+def action(
+    *,
+    description: str,
+    permissions: Sequence[str] = ("change",),
+    icon: str | None = None,
+    variant: ActionVariant = ActionVariant.DEFAULT,
+    title: str = "",
+    explanation: str = "",
+    submit: str = "",
+    form_class: type[Form] | None = None,
+) -> Callable[[_Method], _Method]:
+    """Mark a method as an action. With a form class it opens a dialog first, and gets the valid form."""
+    dialog = None
+    if form_class is not None:
+        dialog = {"title": title, "description": explanation, "form_class": form_class, "form_submit_text": submit}
+    decorate = unfold_action(
+        description=description, permissions=permissions, icon=icon, variant=variant, dialog=dialog
+    )
+    return cast("Callable[[_Method], _Method]", decorate)
+
+
+class CappedPaginator(Paginator[Any]):
+    """Counts up to 10,000 rows and no further: a count over the ledger would read all of it."""
+
+    template_name = "campaigns/admin/pagination.html"
+    max_counted = MAX_COUNTED
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows, at most 10,000."""
+        rows = cast("QuerySet[models.Model]", self.object_list)
+        return rows.order_by()[:MAX_COUNTED].count()
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether there may be more rows than were counted."""
+        return self.count >= MAX_COUNTED
+
+
+class FiguresChangeList(ChangeList):
+    """A list whose rows get their figures as a set."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Fetch the page's rows, then their figures."""
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = self.result_count  # nothing is left out: no "show all"
+        self.result_list = list(self.result_list)
+        cast("BaseAdmin[Any]", self.model_admin).put_figures(request, self.result_list)
+
+
+class BaseAdmin(UnfoldModelAdmin[_Model]):
+    """What all pages share: no count beyond what is shown, figures by the set, words for an empty list."""
+
+    show_full_result_count = False
+    list_per_page = 50
+    list_max_show_all = 0
+    list_filter_submit = True
+    empty_value_display = "–"
+    empty_icon: ClassVar[str] = "inbox"
+    empty_text: ClassVar[str] = "Nothing here yet."
+
+    def add_figures(self, request: HttpRequest, rows: Sequence[_Model]) -> dict[int, Any]:
+        """Return what is shown beside the rows, by id, in a constant number of queries."""
+        return {}
+
+    def put_figures(self, request: HttpRequest, rows: Sequence[_Model]) -> None:
+        """Put the figures beside the rows, where `figures` finds them."""
+        found = self.add_figures(request, rows) if rows else {}
+        for row in rows:
+            vars(row)[_FIGURES] = found.get(row.pk)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list that fetches figures."""
+        return FiguresChangeList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> _Model | None:
+        """Return the object with its figures."""
+        found = super().get_object(request, object_id, from_field)
+        if found is not None:
+            self.put_figures(request, [found])
+        return found
+
+    def link(self, page: str, *args: object) -> str:
+        """Return the address of one of this model's pages: `changelist`, `change`, or an action."""
+        return reverse(f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_{page}", args=args)
+
+    def leave(self, request: HttpRequest, url: str) -> HttpResponse:
+        """Lead to a page, also out of a dialog, which is a request of a script."""
+        if "HX-Request" in request.headers:
+            return HttpResponse(headers={"HX-Redirect": url})
+        return HttpResponseRedirect(url)
+
+
+class ReadOnlyAdmin(BaseAdmin[_Model]):
+    """Shows what no person writes: the ledger, the counters, the journals. No superuser may change it either."""
+
+    paginator = CappedPaginator
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: _Model | None = None) -> bool:
+        """Nobody."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: _Model | None = None) -> bool:
+        """Nobody."""
+        return False
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show a row; it has no history of edits, because there are none."""
+        context = {"show_history": False, **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, context)

@@ -1,0 +1,265 @@
+"""The forms of brands and campaigns. What they accept goes to the services as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+from unfold import widgets
+
+from campaigns.admin.base import ActionForm, DialogForm
+from campaigns.admin.writing import ServiceForm
+from campaigns.models import Brand, Campaign, DaypartingSchedule
+from campaigns.rules import money
+from campaigns.rules.schedules import ALL_WEEKDAYS, DAY_HOURS, WEEK_HOURS, Schedule, ScheduleError
+from campaigns.services.catalog import BrandFields, CampaignFields
+
+MAX_NOTE = 500
+
+ALWAYS, WINDOW, GRID = "always", "window", "grid"
+"""The forms of a schedule."""
+
+_WEEKDAYS = tuple((str(1 << day), name) for day, name in enumerate(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")))
+_HOURS = tuple((str(hour), f"{hour:02}:00") for hour in range(DAY_HOURS))
+_WINDOW_FIELDS = {"start_hour", "end_hour", "weekdays"}
+
+
+class NoteForm(DialogForm):
+    """Asks for a note in a dialog."""
+
+    note = forms.CharField(
+        required=False,
+        max_length=MAX_NOTE,
+        widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
+        help_text="Optional. Kept in the journal with your name.",
+    )
+
+
+class NotedActionForm(ActionForm):
+    """Chooses an action above a list, with a note where the action keeps one."""
+
+    note = forms.CharField(
+        required=False,
+        max_length=MAX_NOTE,
+        label="",
+        widget=forms.TextInput(
+            attrs={
+                "class": "bm-action-note",
+                "placeholder": "Note for the journal (optional)",
+                "aria-label": "Note for the journal",
+                "x-show": "['pause_selected', 'resume_selected'].includes(action)",
+            }
+        ),
+    )
+
+
+class _BudgetForm(ServiceForm[Any]):
+    """Shows budgets as short as they are exact, and checks what both models have."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in self._budgets():
+            value = self.initial.get(name)
+            if isinstance(value, Decimal):
+                self.initial[name] = Decimal(money.to_text(money.to_micros(value)))
+
+    def show_currency(self, currency: str) -> None:
+        """Show the currency in the budget fields."""
+        for name in self._budgets():
+            self.fields[name].widget.attrs["suffix"] = currency
+
+    def _budgets(self) -> list[str]:
+        return [name for name, field in self.fields.items() if isinstance(field, forms.DecimalField)]
+
+
+class BrandForm(_BudgetForm):
+    """A brand."""
+
+    stored = frozenset(BrandFields.__annotations__)
+
+    class Meta:
+        model = Brand
+        fields = ("name", "external_id", "timezone", "currency", "daily_budget", "monthly_budget", "budget_scope")
+        labels: ClassVar = {"external_id": "External ID", "timezone": "Time zone", "budget_scope": "Budgets bind"}
+        help_texts: ClassVar = {
+            "timezone": "The brand's days and months begin at midnight here.",
+            "budget_scope": "Together: the sum of the campaigns may spend the budgets. "
+            "Alone: every single campaign may spend them.",
+        }
+        widgets: ClassVar = {"timezone": widgets.UnfoldAdminSelect2Widget()}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk is not None:
+            self.show_currency(self.instance.currency)
+
+    def clean_currency(self) -> str:
+        """Take the code in small letters, too."""
+        return str(self.cleaned_data["currency"]).upper()
+
+
+class GridWidget(widgets.UnfoldAdminTextareaWidget):  # type: ignore[misc]  # Unfold ships without types
+    """A week as seven lines of 24 characters, with the days and hours beside it."""
+
+    template_name = "campaigns/admin/grid.html"
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        """Add the names of the days."""
+        context: dict[str, Any] = super().get_context(name, value, attrs)
+        return {**context, "days": [day for _, day in _WEEKDAYS]}
+
+
+class CampaignForm(_BudgetForm):
+    """A campaign with its schedule."""
+
+    stored = frozenset(CampaignFields.__annotations__)
+
+    hours = forms.ChoiceField(
+        label="May spend",
+        choices=(
+            (ALWAYS, "at any hour"),
+            (WINDOW, "from one hour to another, on some weekdays"),
+            (GRID, "hour by hour, as in the grid"),
+        ),
+        initial=ALWAYS,
+        required=False,
+        widget=widgets.UnfoldAdminRadioSelectWidget(),
+    )
+    start_hour = forms.TypedChoiceField(
+        label="From",
+        choices=(("", "Select an hour"), *_HOURS),
+        coerce=int,
+        empty_value=None,
+        required=False,
+        widget=widgets.UnfoldAdminSelectWidget(),
+    )
+    end_hour = forms.TypedChoiceField(
+        label="To",
+        choices=(("", "Select an hour"), *_HOURS),
+        coerce=int,
+        empty_value=None,
+        required=False,
+        widget=widgets.UnfoldAdminSelectWidget(),
+        help_text="Not included. At or before the start it is on the next day: 22:00 to 06:00 is a night.",
+    )
+    weekdays = forms.TypedMultipleChoiceField(
+        label="On",
+        choices=_WEEKDAYS,
+        coerce=int,
+        initial=[value for value, _ in _WEEKDAYS],
+        required=False,
+        widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget(attrs={"class": "bm-weekday"}),
+        help_text="Hours that run past midnight belong to the day they begin on.",
+    )
+    grid = forms.CharField(
+        label="Grid",
+        required=False,
+        strip=False,
+        widget=GridWidget(attrs={"rows": 7, "cols": DAY_HOURS, "spellcheck": "false", "autocomplete": "off"}),
+        help_text="A line for each day, a character for each hour: 1 where it may spend, 0 where not.",
+    )
+
+    class Meta:
+        model = Campaign
+        fields = (
+            "brand",
+            "name",
+            "external_id",
+            "daily_budget",
+            "monthly_budget",
+            "total_budget",
+            "flight_start",
+            "flight_end",
+        )
+        labels: ClassVar = {"external_id": "External ID", "flight_start": "First day", "flight_end": "Last day"}
+        help_texts: ClassVar = {
+            "flight_start": "Empty: it may spend from now on.",
+            "flight_end": "This day included. Empty: no end.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        schedule = None
+        if self.instance.pk is not None:
+            self.show_currency(self.instance.brand.currency)
+            schedule = DaypartingSchedule.objects.filter(campaign=self.instance).first()
+        self.initial = {**_schedule_initial(schedule), **self.initial}
+
+    def clean_external_id(self) -> str | None:
+        """Refuse an id that another campaign of the brand has, at the field."""
+        external_id: str | None = self.cleaned_data["external_id"] or None
+        brand = self.cleaned_data.get("brand") or (self.instance.brand if self.instance.pk else None)
+        if external_id and brand:
+            others = Campaign.objects.filter(brand=brand, external_id=external_id.strip()).exclude(pk=self.instance.pk)
+            if others.exists():
+                raise ValidationError(f"Another campaign of {brand} has this id.")
+        return external_id
+
+    def clean(self) -> dict[str, Any] | None:
+        """Check what concerns two fields at once."""
+        data = super().clean() or self.cleaned_data
+        start, end = data.get("flight_start"), data.get("flight_end")
+        if start and end and end < start:
+            self.add_error("flight_end", "The last day is before the first.")
+        try:
+            self._check_schedule(data)
+        except ScheduleError as error:
+            self.add_error("grid" if data.get("hours") == GRID else "end_hour", str(error))
+        return data
+
+    def _check_schedule(self, data: dict[str, Any]) -> None:
+        form, changed = data.get("hours") or ALWAYS, set(self.changed_data)
+        if form != ALWAYS and changed & _WINDOW_FIELDS and "grid" in changed:
+            self.add_error(
+                "hours", "You have filled in both the hours and the grid. Choose one and leave the other as it was."
+            )
+        elif form == WINDOW:
+            self._check_window(data)
+        elif form == GRID:
+            if not data.get("grid", "").strip():
+                self.add_error("grid", "Fill in the grid, or choose another way to give the hours.")
+            else:
+                data["grid"] = Schedule.from_grid(data["grid"]).hours
+
+    def _check_window(self, data: dict[str, Any]) -> None:
+        for name, which in (("start_hour", "first"), ("end_hour", "last")):
+            if data.get(name) is None and name not in self.errors:
+                self.add_error(name, f"Choose the {which} hour, or another way to give the hours.")
+        if not data.get("weekdays") and "weekdays" not in self.errors:
+            self.add_error("weekdays", "Choose at least one weekday.")
+        if not self.errors.keys() & _WINDOW_FIELDS:
+            Schedule.from_window(data["start_hour"], data["end_hour"], weekday_bits(data["weekdays"]))
+
+    def schedule_changed(self) -> bool:
+        """Whether the person has chosen other hours than there were."""
+        changed, form = set(self.changed_data), self.cleaned_data["hours"] or ALWAYS
+        touched = {WINDOW: _WINDOW_FIELDS, GRID: {"grid"}}.get(form, set())
+        return "hours" in changed or bool(changed & touched)
+
+
+def weekday_bits(chosen: Iterable[int]) -> int:
+    """Return chosen weekdays as the bit mask that the rules take."""
+    return sum(set(chosen))
+
+
+def _schedule_initial(schedule: DaypartingSchedule | None) -> dict[str, Any]:
+    """What the schedule's fields show. The grid shows every schedule, so that one can go on from there."""
+    hours = "1" * WEEK_HOURS if schedule is None else schedule.as_rule().hours
+    lines = (hours[day : day + DAY_HOURS] for day in range(0, WEEK_HOURS, DAY_HOURS))
+    initial: dict[str, Any] = {"hours": ALWAYS, "grid": "\n".join(lines)}
+    if schedule is None:
+        return initial
+    if schedule.grid is not None:
+        return {**initial, "hours": GRID}
+    bits = schedule.weekdays or ALL_WEEKDAYS
+    weekdays = [1 << day for day in range(7) if bits >> day & 1]
+    return {
+        **initial,
+        "hours": WINDOW,
+        "start_hour": schedule.start_hour,
+        "end_hour": schedule.end_hour,
+        "weekdays": weekdays,
+    }

@@ -1,0 +1,148 @@
+"""How the admin says things: amounts, moments, statuses. Everything is text or escaped HTML."""
+
+from __future__ import annotations
+
+from datetime import date as datetime_date
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from campaigns.queries.standing import CampaignStanding, Limit
+from campaigns.rules import money, reasons
+from campaigns.rules.reasons import Reason
+
+NONE = "–"
+"""Stands where there is nothing to show."""
+
+NO_LIMIT = "no limit"
+
+# How serious a reason is to the people who own the budgets.
+_TONES = {
+    Reason.MANUAL: "amber",
+    Reason.SCHEDULE: "blue",
+    Reason.NOT_STARTED: "gray",
+    Reason.ENDED: "gray",
+}
+_SPENT_TONE = "red"
+
+
+def amount(micros: int, currency: str) -> str:
+    """Return an amount as people read it in a budget or a total."""
+    return money.format_money(micros, currency)
+
+
+def budget(value: Decimal | int | str | None, currency: str) -> str:
+    """Return a budget in currency units with its currency; no budget is no limit."""
+    micros = money.parse_budget(value)
+    return NO_LIMIT if micros is None else amount(micros, currency)
+
+
+def exact(value: Decimal | int | str, currency: str) -> str:
+    """Return an amount of the ledger to its last digit: an impression may cost a fraction of a cent."""
+    micros = money.to_micros(value)
+    shown = money.format_money(micros, currency)
+    digits, _, unit = shown.partition(" ")
+    if money.to_micros(digits.replace(",", "")) == micros:
+        return shown
+    return f"{money.from_micros(micros).normalize():,f} {unit}".rstrip()
+
+
+def when(moment: datetime, zone: ZoneInfo) -> str:
+    """Return a moment on the clock of a zone, which is named: `22 Nov 2026, 14:02 Europe/Paris`."""
+    local = moment.astimezone(zone)
+    return f"{date(local)}, {local:%H:%M} {zone.key}"
+
+
+def clock(moment: datetime | None, zone: ZoneInfo, *, seconds: bool = False) -> SafeString | str:
+    """Return a moment for a list: the zone stands beside it, smaller."""
+    if moment is None:
+        return NONE
+    local = moment.astimezone(zone)
+    text = f"{date(local)}, {local:%H:%M:%S}" if seconds else f"{date(local)}, {local:%H:%M}"
+    return format_html(
+        '<time class="bm-when" datetime="{}">{} <span class="bm-subtle">{}</span></time>',
+        moment.isoformat(),
+        text,
+        zone.key,
+    )
+
+
+def label(text: str, tone: str) -> SafeString:
+    """Return a small coloured label: green, red, amber, blue or gray."""
+    return format_html('<span class="bm-label bm-{}">{}</span>', tone, text)
+
+
+def status_labels(why: Reason, *, archived: bool = False) -> SafeString:
+    """Return a status as labels: active, or every reason in words."""
+    if archived:
+        return label("archived", "gray")
+    if not why:
+        return label("active", "green")
+    labels = ((label(reasons.LABELS[reason], _TONES.get(reason, _SPENT_TONE)),) for reason in why)
+    return format_html('<span class="bm-labels">{}</span>', format_html_join("", "{}", labels))
+
+
+def resumption(standing: CampaignStanding, zone: ZoneInfo, now: datetime) -> str:
+    """Return when a paused campaign resumes, as the end of a sentence."""
+    if standing.resumes_at is None:
+        if Reason.MANUAL in standing.reasons:
+            return "stays paused until a person resumes it"
+        return "does not resume by itself"
+    if standing.resumes_at <= now:
+        return "resumes with the next pass"
+    return f"resumes {when(standing.resumes_at, zone)}"
+
+
+def status_sentence(name: str, standing: CampaignStanding, zone: ZoneInfo, now: datetime) -> str:
+    """Return a campaign's status as a sentence with every reason and when it resumes."""
+    if standing.is_active:
+        return f"{name} is active."
+    return f"{name} is paused: {reasons.in_words(standing.reasons)}; {resumption(standing, zone, now)}."
+
+
+def share(limit: Limit) -> int | None:
+    """Return how much of a budget is spent, in whole percent, never rounded up; None without a limit."""
+    if limit.budget is None:
+        return None
+    return 100 if limit.budget == 0 else max(limit.spent, 0) * 100 // limit.budget
+
+
+def spent_of(limit: Limit, currency: str, *, of_budget: bool = False) -> SafeString:
+    """Return what was spent, with a bar where there is a budget, which can be named, too."""
+    shown, percent = amount(limit.spent, currency), share(limit)
+    if percent is None:
+        return format_html("{}", shown)
+    if of_budget:
+        digits = shown.removesuffix(f" {currency}")
+        shown = format_html('{} <span class="bm-subtle">of {}</span>', digits, amount(limit.budget or 0, currency))
+    tone = "red" if percent >= 100 else "amber" if percent >= 80 else "green"
+    of = f"{percent}% of {amount(limit.budget or 0, currency)}"
+    return format_html(
+        '<span class="bm-spent" title="{}">{}<progress class="bm-bar bm-{}" max="100" value="{}" aria-label="{}">'
+        "</progress></span>",
+        of,
+        shown,
+        tone,
+        min(percent, 100),
+        of,
+    )
+
+
+def date(day: datetime_date) -> str:
+    """Return a day: `22 Nov 2026`."""
+    return f"{day.day} {day:%b %Y}"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: `1 campaign`, `2 campaigns`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def named(names: list[str], most: int) -> str:
+    """Return names as a list in a sentence: `A`, `A and B`, `A, B and 3 more`."""
+    if len(names) > most:
+        names = [*names[:most], f"{len(names) - most:,} more"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

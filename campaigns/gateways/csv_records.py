@@ -1,0 +1,211 @@
+"""Text files of comma-separated values, read record by record: lazily, within bounds, whatever is in them.
+
+A record that can't be read costs itself, not those behind it: after a quote that is never closed, reading goes on
+with the next line.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections import deque
+from collections.abc import Iterator
+from io import TextIOWrapper
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from campaigns.rules.errors import BudgetError
+
+MAX_LINE = 131_072
+"""The most characters of one record; also the most that Python's csv module takes in one cell."""
+
+MAX_LINES = 100
+"""The most lines that one record may run over, inside quotes."""
+
+_HEAD = 65_536
+# The longest mark first: that of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_BINARY = (
+    (b"PK\x03\x04", "a spreadsheet or a zip archive"),
+    (b"\xd0\xcf\x11\xe0", "a spreadsheet in the old Excel format"),
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"%PDF", "a PDF"),
+    (b"SQLite format 3\x00", "a database"),
+    (b"PAR1", "a Parquet file"),
+)
+_OVERLONG = "(a line that was too long to be kept)\n"
+"""Compared by identity."""
+
+
+class SheetError(BudgetError):
+    """A file that can't be read as a whole. The message is one sentence that says what to do."""
+
+
+class Record(NamedTuple):
+    """One record: the number of its first line (from 1), its cells, and why it could not be read if it could not.
+
+    A record with a problem has one cell, the beginning of its line.
+    """
+
+    line: int
+    cells: list[str]
+    problem: str = ""
+
+
+class Text:
+    """A text file that was found readable, with its encoding. Raises SheetError for what is no text."""
+
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
+        self.path = path
+        self.size, head = _look_at(path)
+        self.encoding = encoding or _encoding(path, head)
+        try:
+            codecs.lookup(self.encoding)
+            "".encode(self.encoding)
+        except (LookupError, ValueError) as error:
+            raise SheetError(
+                f"There is no text encoding {self.encoding!r}; utf-8, utf-16 and cp1252 are some."
+            ) from error
+        self._file: BinaryIO | None = None
+
+    @property
+    def position(self) -> int:
+        """How many bytes the latest pass over the records has read."""
+        return self._file.tell() if self._file and not self._file.closed else self.size
+
+    def records(self, delimiter: str) -> Iterator[Record]:
+        """Yield every record; raises SheetError where the text is not in its encoding, or can't be read on."""
+        with self._open() as stream:
+            lines = _Lines(stream, self)
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            while True:
+                lines.begin_record()
+                try:
+                    cells = next(reader)
+                except StopIteration:
+                    return
+                except (csv.Error, _RecordError) as error:
+                    yield Record(lines.keep_first(), [lines.taken[0].rstrip("\r\n")[:1000]], _sentence(error))
+                    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+                else:
+                    yield Record(lines.number - len(lines.taken) + 1, cells)
+
+    def _open(self) -> TextIOWrapper:
+        try:
+            self._file = self.path.open("rb")
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+        return TextIOWrapper(self._file, encoding=self.encoding, newline="")
+
+
+class _RecordError(Exception):
+    """A record past its bounds; the message says which."""
+
+
+class _Lines:
+    """The lines of a stream, with those of the present record kept so that they can be read once more."""
+
+    def __init__(self, stream: TextIOWrapper, text: Text) -> None:
+        self._stream = stream
+        self._text = text
+        self._again: deque[str] = deque()
+        self.number = 0
+        self.taken: list[str] = []
+
+    def begin_record(self) -> None:
+        self.taken = []
+
+    def keep_first(self) -> int:
+        """Put all lines of the record but its first back; return the number of that one."""
+        self._again.extendleft(reversed(self.taken[1:]))
+        self.number -= len(self.taken) - 1
+        return self.number
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if len(self.taken) == MAX_LINES:
+            raise _RecordError(f"A quote in this line is not closed within {MAX_LINES} lines.")
+        line = self._again.popleft() if self._again else self._read()
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self.taken.append(line)
+        if line is _OVERLONG:
+            raise _RecordError(f"The line is longer than {MAX_LINE:,} characters.")
+        return line
+
+    def _read(self) -> str:
+        try:
+            line = self._stream.readline(MAX_LINE)
+            if len(line) == MAX_LINE and line[-1] not in "\r\n":
+                while (rest := self._stream.readline(MAX_LINE)) and rest[-1] not in "\r\n":
+                    pass
+                line = _OVERLONG
+        except UnicodeError as error:
+            raise self._undecodable(error) from error
+        except OSError as error:
+            raise _unreadable(self._text.path, error) from error
+        return line.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}") if self.number == 0 else line
+
+    def _undecodable(self, error: UnicodeError) -> SheetError:
+        line = self.number + 1
+        if isinstance(error, UnicodeDecodeError):
+            line += error.object[: error.start].count(b"\n")
+        return SheetError(
+            f"{self._text.path} is not {self._text.encoding} text (line {line}); say which encoding it has, such as "
+            "--encoding cp1252, or save it as CSV UTF-8."
+        )
+
+
+def _look_at(path: Path) -> tuple[int, bytes]:
+    """The size of a file and its first bytes."""
+    try:
+        if path.is_dir():
+            raise SheetError(f"{path} is a folder; name a CSV file.")
+        if path.exists() and not path.is_file():
+            raise SheetError(f"{path} is not a regular file; it is read more than once, so save it first.")
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            size = file.seek(0, io.SEEK_END)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except ValueError as error:  # a NUL in the name
+        raise SheetError(f"{str(path)!r} is not the name of a file.") from error
+    if not head:
+        raise SheetError(f"{path} is empty.")
+    for mark, kind in _BINARY:
+        if head.startswith(mark):
+            raise SheetError(f"{path} is {kind}, not CSV; export or save it as CSV and import that.")
+    return size, head
+
+
+def _encoding(path: Path, head: bytes) -> str:
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
+    if head.count(b"\0") > len(head) // 10:
+        raise SheetError(
+            f"{path} is not text, or does not tell its encoding; if it is UTF-16, say --encoding utf-16-le."
+        )
+    return "utf-8"
+
+
+def _unreadable(path: Path, error: OSError) -> SheetError:
+    return SheetError(f"{path} can't be read: {error.strerror or error}.")
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, _RecordError):
+        return str(error)
+    if "limit" in str(error):
+        return f"A cell of this line is longer than {MAX_LINE:,} characters."
+    return "The quotes of this line don't match: a quoted cell is not closed, or goes on after its closing quote."

@@ -1,0 +1,79 @@
+"""The pages that belong to nobody in particular."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import OperationalError, connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import path
+
+from budget_management.urls import handler404, handler500  # noqa: F401 - Django looks for them here
+from budget_management.urls import urlpatterns as site
+
+
+def fails(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("a secret detail")
+
+
+urlpatterns = [*site, path("fails", fails)]
+
+
+@pytest.fixture
+def visitor() -> Client:
+    return Client(raise_request_exception=False)
+
+
+@pytest.mark.django_db
+def test_healthz_answers_when_all_is_well(visitor: Client) -> None:
+    answer = visitor.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert "no-store" in answer["Cache-Control"]
+
+
+@pytest.mark.django_db
+def test_healthz_tells_of_missing_migrations(visitor: Client) -> None:
+    MigrationRecorder(connection).record_unapplied("campaigns", "0001_initial")
+    answer = visitor.get("/healthz")
+    assert answer.status_code == 503
+    assert answer.json()["reason"] == "Migrations are missing: run manage.py migrate."
+
+
+@pytest.mark.django_db
+def test_healthz_tells_of_a_dead_database(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dead() -> Iterator[None]:
+        raise OperationalError("could not connect to 10.0.0.1, password x")
+
+    monkeypatch.setattr(connection, "cursor", dead)
+    answer = visitor.get("/healthz")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "unavailable", "reason": "The database does not answer."}
+
+
+def test_healthz_changes_nothing(visitor: Client) -> None:
+    assert visitor.post("/healthz").status_code == 405
+
+
+def test_the_root_leads_to_the_admin(visitor: Client) -> None:
+    answer = visitor.get("/")
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/")
+
+
+@pytest.mark.django_db
+def test_the_login_page_and_what_it_links_to_are_there(visitor: Client) -> None:
+    page = visitor.get("/admin/login/")
+    assert page.status_code == 200
+    assert visitor.get("/static/unfold/css/styles.css").status_code == 200
+
+
+def test_an_unknown_page_is_one_sentence(visitor: Client) -> None:
+    answer = visitor.get("/nowhere")
+    assert (answer.status_code, answer.content) == (404, b"There is no such page.\n")
+
+
+@pytest.mark.urls(__name__)
+def test_a_failure_tells_the_visitor_nothing(visitor: Client) -> None:
+    answer = visitor.get("/fails")
+    assert answer.status_code == 500
+    assert answer.content == b"Something went wrong on our side; it has been logged.\n"
