@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Deselect what belongs to the pass on the other database."""
     from django.db import connection
 
-    others = [name for name in DATABASES if name != connection.vendor]
+    others = {*DATABASES, "once"} - {connection.vendor, "once" if connection.vendor == "sqlite" else ""}
     away = [item for item in items if any(item.get_closest_marker(name) for name in others)]
     if away:
         config.hook.pytest_deselected(items=away)

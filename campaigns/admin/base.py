@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
+from django.contrib.admin import ShowFacets
 from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import QuerySet
@@ -112,7 +113,6 @@ class CappedPaginator(Paginator[Any]):
     """Counts up to 10,000 rows and no further: a count over the ledger would read all of it."""
 
     template_name = "campaigns/admin/pagination.html"
-    max_counted = MAX_COUNTED
 
     @cached_property
     def count(self) -> int:
@@ -124,6 +124,11 @@ class CappedPaginator(Paginator[Any]):
     def is_capped(self) -> bool:
         """Whether there may be more rows than were counted."""
         return self.count >= MAX_COUNTED
+
+    @property
+    def shown(self) -> str:
+        """The number of rows for people."""
+        return f"{self.count:,}"
 
 
 class FiguresChangeList(ChangeList):
@@ -142,6 +147,7 @@ class BaseAdmin(UnfoldModelAdmin[_Model]):
     """What all pages share: no count beyond what is shown, figures by the set, words for an empty list."""
 
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # a count per choice of each filter, over the whole table
     list_per_page = 50
     list_max_show_all = 0
     list_filter_submit = True

@@ -89,8 +89,8 @@ class BrandAdmin(ServiceAdmin[Brand]):
         budgets = ("daily_budget", "monthly_budget") if editable else ("daily", "monthly")
         return (
             ("Brand", {"fields": ("name", "external_id")}),
-            ("Place", {"fields": ("timezone", "currency")}),
             ("Budgets", {"fields": (*budgets, "budget_scope")}),
+            ("Time zone and currency", {"fields": ("timezone", "currency")}),
         )
 
     def panel(self, obj: Brand, now: datetime) -> dict[str, Any]:
@@ -100,8 +100,7 @@ class BrandAdmin(ServiceAdmin[Brand]):
         ledger = f"{reverse('admin:campaigns_spendlog_changelist')}?brand__id__exact={obj.pk}"
         journal = f"{reverse('admin:campaigns_statuschange_changelist')}?campaign__brand__id__exact={obj.pk}"
         return {
-            "labels": words.label("archived", "gray") if is_archived(obj) else _running_label(found),
-            "sentence": _brand_sentence(found),
+            "labels": words.label("archived", "gray") if is_archived(obj) else _running_label(found, whole=True),
             "today": _today(obj, now),
             "rows": [
                 _row("Today", _binding(obj, found.day), obj.currency),
@@ -247,7 +246,7 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
             budgets, hours = ("daily", "monthly", "total"), {"fields": ("schedule_text",)}
         return (
             ("Campaign", {"fields": ("brand", "name", "external_id")}),
-            ("Budgets of its own", {"fields": budgets, "description": "They bind beside the brand's budgets."}),
+            ("Budgets of its own", {"fields": budgets}),
             ("Flight", {"fields": (("flight_start", "flight_end"),)}),
             ("Hours", hours),
         )
@@ -428,17 +427,21 @@ def _row(name: str, limit: Limit, currency: str) -> dict[str, Any]:
     }
 
 
-def _running_label(found: listing.BrandFigures) -> SafeString:
+def _running_label(found: listing.BrandFigures, *, whole: bool = False) -> SafeString:
     if not found.campaigns:
         return words.label("no campaigns", "gray")
     tone = "green" if found.active == found.campaigns else "amber" if found.active else "red"
-    return words.label(f"{found.active:,} of {found.campaigns:,} active", tone)
+    return words.label(_running(found) if whole else f"{found.active:,} of {found.campaigns:,} active", tone)
+
+
+def _running(found: listing.BrandFigures) -> str:
+    return f"{found.active:,} of {words.count(found.campaigns, 'campaign')} may spend now"
 
 
 def _brand_sentence(found: listing.BrandFigures) -> str:
     if not found.campaigns:
         return "it has no campaigns yet."
-    return f"{found.active:,} of {words.count(found.campaigns, 'campaign')} may spend now."
+    return f"{_running(found)}."
 
 
 def _status_message(campaign: Campaign, now: datetime) -> tuple[str, int]:
@@ -458,7 +461,8 @@ def _told(changes: Sequence[Change]) -> list[tuple[str, int]]:
     if resumed:
         told.append((f"Resumed {_names(resumed)}.", messages.SUCCESS))
     if paused:
-        told.append((f"Paused {_names([change.campaign_id for change in paused])}: {_why(paused)}.", messages.WARNING))
+        names = _names([change.campaign_id for change in paused])
+        told.append((f"Paused {names}: {_why(paused)}.", messages.WARNING))
     return told
 
 

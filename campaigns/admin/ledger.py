@@ -54,7 +54,7 @@ class SpendLogAdmin(ReadOnlyAdmin[SpendLog]):
     @admin.display(description="Kind")
     def adjusted(self, row: SpendLog) -> SafeString | str:
         """Marks the adjustments among the spend."""
-        return words.label("adjustment", "amber") if row.kind == SpendLog.Kind.ADJUSTMENT else row.get_kind_display()
+        return words.label("Adjustment", "amber") if row.kind == SpendLog.Kind.ADJUSTMENT else "Spend"
 
     @admin.display(description="Budget day")
     def budget_day(self, row: SpendLog) -> str:

@@ -117,7 +117,8 @@ def spent_of(limit: Limit, currency: str, *, of_budget: bool = False) -> SafeStr
         return format_html("{}", shown)
     if of_budget:
         digits = shown.removesuffix(f" {currency}")
-        shown = format_html('{} <span class="bm-subtle">of {}</span>', digits, amount(limit.budget or 0, currency))
+        budget_text = amount(limit.budget or 0, currency)
+        shown = format_html('<span>{} <span class="bm-subtle">of {}</span></span>', digits, budget_text)
     tone = "red" if percent >= 100 else "amber" if percent >= 80 else "green"
     of = f"{percent}% of {amount(limit.budget or 0, currency)}"
     return format_html(

@@ -73,6 +73,7 @@ SYMBOLS: dict[str, frozenset[str]] = {
 }
 
 _PLAIN_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_CERTAIN = re.compile(r"[0-9]+\.[0-9]{1,2}")
 _EXPONENT = re.compile(r"(?P<whole>[+-]?[0-9]+)(?:(?P<mark>[.,])(?P<fraction>[0-9]+))?[eE](?P<power>[+-]?[0-9]{1,3})")
 # A full stop before the number belongs to it, unless it ends an abbreviation such as kr.
 _MONEY = re.compile(
@@ -121,9 +122,9 @@ def read_cost(text: str, mark: DecimalMark) -> Cost:
     in groups of three (or the Indian way). Signs, brackets for below zero, symbols and ISO codes are read.
     Raises CellError for everything else.
     """
-    text = text.translate(_SPACES).strip()
-    if mark == "." and _PLAIN_NUMBER.fullmatch(text):
+    if mark == "." and _PLAIN_NUMBER.fullmatch(text):  # most are written like this
         return Cost(_micros(text))
+    text = text.translate(_SPACES).strip()
     if text in NO_COST:
         return Cost(0)
     if len(text) > _MAX_TEXT:
@@ -142,9 +143,12 @@ def read_cost(text: str, mark: DecimalMark) -> Cost:
 
 def decimal_marks(text: str) -> str:
     """Return which decimal marks a cell allows: "." or ",", "?" for either with other amounts, "" for no evidence."""
-    text = text.translate(_SPACES).strip()
+    text = text.strip()
     if text.isdigit():
         return ""
+    if _CERTAIN.fullmatch(text):  # most are written like this
+        return "."
+    text = text.translate(_SPACES).strip()
     parts = _MONEY.fullmatch(text) if len(text) <= _MAX_TEXT else None
     if parts is None:
         return ""

@@ -141,6 +141,8 @@ class _Lines:
         self.taken.append(line)
         if line is _OVERLONG:
             raise _RecordError(f"The line is longer than {MAX_LINE:,} characters.")
+        if "\0" in line:
+            raise _RecordError("The line has NUL characters.")
         return line
 
     def _read(self) -> str:

@@ -138,12 +138,8 @@ class Layout:
     campaign_is: CampaignIs
     currencies: frozenset[str]
     """What the header of the cost says the currency is; empty if it does not tell."""
-
-    @property
-    def import_columns(self) -> int:
-        """How many columns an import put before the file's own: some in a file of rejects, none in a report."""
-        names = tuple(name.strip() for name in self.header[: len(IMPORT_COLUMNS)])
-        return len(IMPORT_COLUMNS) if names == IMPORT_COLUMNS else 0
+    import_columns: int
+    """How many columns an import put before the file's own: some in a file of rejects, none in a report."""
 
     def name(self, column: Column) -> str:
         """Return the name of a column that there is."""
@@ -216,6 +212,7 @@ class _Reader:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._campaign, self._time = layout.at[Column.CAMPAIGN], layout.at[Column.TIME]
         self._width = len(layout.header)
         self._after_gap = False
 
@@ -227,16 +224,9 @@ class _Reader:
                 self._after_gap = True
             elif len(record.cells) == self._width and not self._is_extra(record.cells):
                 self._after_gap = False
-                yield self._row(record)
+                yield Row(record.line, record.cells)
             else:
                 yield self._other(record)
-
-    def _row(self, record: Record) -> Row | Broken:
-        for at in self._layout.at.values():
-            if "\0" in record.cells[at]:
-                why = f"The column {self._layout.header[at].strip()!r} has NUL characters in this row."
-                return Broken(record.line, record.cells, why)
-        return Row(record.line, record.cells)
 
     def _other(self, record: Record) -> Row | Broken | Skipped:
         line, found = record.line, record.cells
@@ -246,7 +236,7 @@ class _Reader:
         if self._is_total(padded):
             return Skipped(line, "total row")
         if len(found) > self._width and not any(map(str.strip, found[self._width :])):
-            return self._row(Record(line, found[: self._width]))
+            return Row(line, found[: self._width])
         if len(found) < self._width and self._is_footer(padded):
             return Skipped(line, "footer line")
         why = f"The row has {len(found)} columns and the header {self._width}"
@@ -258,7 +248,7 @@ class _Reader:
         return found == self._layout.header or self._is_total(found)
 
     def _is_total(self, found: Sequence[str]) -> bool:
-        campaign, day = (found[self._layout.at[column]].strip() for column in (Column.CAMPAIGN, Column.TIME))
+        campaign, day = found[self._campaign].strip(), found[self._time].strip()
         if campaign not in cells.NO_COST and any(map(str.isdigit, day)):
             return False
         if campaign in cells.NO_COST and day in cells.NO_COST:
@@ -416,6 +406,7 @@ def _layout(fit: _Fit, delimiter: str) -> Layout:
         at=fit.at,
         campaign_is=_CAMPAIGN_IS.get(_plain(campaign), "any"),
         currencies=_split_unit(cost)[1],
+        import_columns=len(IMPORT_COLUMNS) if tuple(fit.header[: len(IMPORT_COLUMNS)]) == IMPORT_COLUMNS else 0,
     )
 
 

@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -240,7 +241,7 @@ class Import:
         references = {self._reference(row) for row in rows}
         if len(self._homes) + len(references) > MAX_HOMES:
             self._homes.clear()
-        unknown = references - self._homes.keys()
+        unknown = [reference for reference in references if reference not in self._homes]
         if unknown:
             self._homes |= lookup.find_campaigns(unknown, by=self._terms.by, brand=self._terms.brand)
 
@@ -521,6 +522,7 @@ def _restated(draft: _Draft, found: _Standing) -> str:
     )
 
 
+@lru_cache(maxsize=20_000)
 def _when(moment: datetime, zone: ZoneInfo) -> str:
     """The moment as it stands in an event id: a day if it is the beginning of one, so that 2026-03-01 and
     2026-03-01 00:00 are the same."""

@@ -30,6 +30,7 @@ SETTLED_SECONDS = 30.0  # a child that lived this long starts again without a lo
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 30.0
 CHUNK_BYTES = 65_536
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal was closed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ class Supervisor:
         self._hurried = False  # whether another one did
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Start all children, call `on_ready`, and stay until SIGINT or SIGTERM; then stop them.
+        """Start all children, call `on_ready`, and stay until a signal says stop; then stop them.
 
         Raises `StartError`, with everything stopped, when a child does not become ready.
         """
@@ -251,7 +252,7 @@ def _ending(status: int) -> str:
 
 @contextlib.contextmanager
 def _signals(handler: Callable[..., None]) -> Iterator[None]:
-    former = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    former = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
     try:
         yield
     finally:

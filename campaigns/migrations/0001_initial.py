@@ -501,6 +501,7 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("flight_end__gte", models.F("flight_start"))),
                 name="campaign_flight_ends_after_start",
+                violation_error_message="Flight end: give a day that is not before the flight start.",
             ),
         ),
         migrations.AddConstraint(

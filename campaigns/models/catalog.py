@@ -146,7 +146,9 @@ class Campaign(models.Model):
                 condition=Q(total_budget__gte=Decimal(0)), name="campaign_total_budget_not_negative"
             ),
             models.CheckConstraint(
-                condition=Q(flight_end__gte=models.F("flight_start")), name="campaign_flight_ends_after_start"
+                condition=Q(flight_end__gte=models.F("flight_start")),
+                name="campaign_flight_ends_after_start",
+                violation_error_message="Flight end: give a day that is not before the flight start.",
             ),
             models.CheckConstraint(condition=~Q(name=""), name="campaign_has_name"),
         )

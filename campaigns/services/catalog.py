@@ -9,16 +9,17 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypedDict, Unpack
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 
 from campaigns.models import Brand, Campaign, DaypartingSchedule, SpendLog, StatusChange
-from campaigns.rules import periods
+from campaigns.rules import money, periods
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.schedules import ALL_WEEKDAYS, Schedule, ScheduleError
+from campaigns.rules.texts import TextError, check_note
 from campaigns.services import counters, enforcement
 from campaigns.services.status import Because, Change
 
@@ -205,7 +206,7 @@ def _campaign(campaign_id: int) -> Campaign:
 
 def _set(row: Brand | Campaign, fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
-        setattr(row, name, _plain(value) if isinstance(value, str) else value)
+        setattr(row, name, _read(name, value))
     if row.external_id == "":
         row.external_id = None  # many rows may have none, only one may have an empty one
     try:
@@ -214,17 +215,33 @@ def _set(row: Brand | Campaign, fields: Mapping[str, Any]) -> None:
         raise BudgetError(_sentence(error)) from error
 
 
-def _plain(text: str) -> str:
-    text = text.strip()
-    if not text.isprintable():
-        raise BudgetError("Names and ids are plain text without control characters.")
-    return text
+def _read(field: str, value: Any) -> Any:
+    """The value of a field as the row keeps it, where that is stricter than what the row itself would take."""
+    if isinstance(value, str):
+        value = value.strip()
+        if not value.isprintable():
+            raise BudgetError(f"{_label(field)}: plain text only, without control characters.")
+    if field in _BUDGETS and value is not None:
+        try:
+            money.parse_budget(value)
+        except money.MoneyError as error:
+            raise BudgetError(f"{_label(field)}: {error}") from error
+    if field == "timezone" and not isinstance(value, ZoneInfo):
+        try:
+            return ZoneInfo(value)
+        except (TypeError, ValueError, OSError, ZoneInfoNotFoundError) as error:
+            raise BudgetError(f"Timezone: {value!r} is none; give an IANA name such as Europe/Berlin.") from error
+    return value
+
+
+def _label(field: str) -> str:
+    return field.replace("_", " ").capitalize()
 
 
 def _sentence(error: ValidationError) -> str:
     """The first thing that is wrong, with the field it is about."""
     field, messages = next(iter(error.message_dict.items()))
-    return messages[0] if field == "__all__" else f"{field.replace('_', ' ').capitalize()}: {messages[0]}"
+    return messages[0] if field == "__all__" else f"{_label(field)}: {messages[0]}"
 
 
 def _put_schedule(
@@ -241,12 +258,16 @@ def _put_schedule(
 
 
 def _set_pause(campaign_id: int, now: datetime, actor_id: int | None, note: str, *, paused: bool) -> Change | None:
+    try:
+        check_note(note)
+    except TextError as error:
+        raise BudgetError(str(error)) from error
     with transaction.atomic():
         campaign = _campaign(campaign_id)
         if campaign.archived_at is not None:
             raise BudgetError(f"{campaign} is archived; it can't be paused or resumed.")
         Campaign.objects.filter(pk=campaign.pk).update(paused_manually=paused)
-        because = Because(cause=StatusChange.Cause.PERSON, actor_id=actor_id, note=note[:500])
+        because = Because(cause=StatusChange.Cause.PERSON, actor_id=actor_id, note=note)
         changes = enforcement.judge_campaigns([campaign.pk], now=now, because=because)
     return changes[0] if changes else None
 

@@ -26,6 +26,7 @@ from campaigns.models.rows import ColumnType, Rows, copy_if_all_new
 from campaigns.rules import money, periods
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.periods import Period
+from campaigns.rules.texts import TextError, check_note
 from campaigns.rules.verdict import BudgetScope
 from campaigns.services import counters, enforcement
 from campaigns.services.counters import BRAND, Key
@@ -35,7 +36,6 @@ MAX_EVENTS = 10_000
 """The most events one call records: one transaction, bounded in time and memory."""
 
 MAX_EVENT_ID = 128
-MAX_NOTE = 500
 _MAX_ID = 2**63 - 1
 
 KINDS = {"spend": SpendLog.Kind.SPEND, "adjustment": SpendLog.Kind.ADJUSTMENT}
@@ -170,7 +170,7 @@ def _accept(events: Sequence[SpendEvent], now: datetime, results: list[SpendResu
     for at, event in enumerate(events):
         try:
             entries.append(_entry(at, event, homes, now, earliest, latest))
-        except (_RejectedError, money.MoneyError) as error:
+        except (_RejectedError, money.MoneyError, TextError) as error:
             results[at] = SpendResult(event.event_id, Outcome.REJECTED, str(error))
     entries.sort(key=_ledger_order)
     return entries
@@ -209,8 +209,10 @@ def _entry(
     kind = KINDS.get(event.kind)
     if kind is None:
         raise _RejectedError("The kind is neither 'spend' nor 'adjustment'.")
-    if event.note or kind is SpendLog.Kind.ADJUSTMENT:
-        _check_note(event.note)
+    if kind is SpendLog.Kind.ADJUSTMENT and not event.note.strip():
+        raise _RejectedError("An adjustment needs a note that says why.")
+    if event.note:
+        check_note(event.note)
     micros = money.parse_amount(event.amount, negative=kind is SpendLog.Kind.ADJUSTMENT)
     moment = event.timestamp or now
     if moment is not now:
@@ -229,15 +231,6 @@ def _entry(
         at,
         event.timestamp is not None,
     )
-
-
-def _check_note(note: str) -> None:
-    if not note.strip():
-        raise _RejectedError("An adjustment needs a note that says why.")
-    if len(note) > MAX_NOTE:
-        raise _RejectedError(f"The note is longer than {MAX_NOTE} characters.")
-    if not note.replace("\n", " ").replace("\t", " ").isprintable():
-        raise _RejectedError("The note has control characters; send plain text.")
 
 
 def _check_moment(moment: datetime, earliest: datetime, latest: datetime) -> None:

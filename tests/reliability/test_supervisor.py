@@ -16,6 +16,8 @@ from campaigns.management import voices
 from campaigns.management.voices import Shows, Voice
 from tests.servers import Program, running, wait_until
 
+pytestmark = pytest.mark.once
+
 SLEEPS = "note('up'); time.sleep(600)"
 DEAF = "on_stop(signal.SIG_IGN); note('up'); time.sleep(600)"
 SLOW = "on_stop(lambda *_: (time.sleep(2), note('slow end'), os._exit(0))); note('up'); time.sleep(600)"

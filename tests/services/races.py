@@ -2,12 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 PATIENCE = 20.0
 """Seconds after which a thread is taken to hang."""
@@ -109,6 +110,41 @@ def meet(
         finally:
             go_on.set()
         return Meeting(one.result(), two.result(), waited)
+
+
+@contextmanager
+def holding(work: Callable[[], object]) -> Iterator[None]:
+    """Keep the locks that a piece of work takes as long as the block lasts, then roll the work back."""
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            work()
+            held.set()
+            assert let_go.wait(PATIENCE)
+            transaction.set_rollback(True)
+
+    holder = Worker(hold)
+    holder.start()
+    _until(lambda: held.is_set() or not holder.is_alive())
+    try:
+        yield
+    finally:
+        let_go.set()
+        holder.result()
+
+
+def queued(*works: Callable[[], Any], behind: Callable[[], object]) -> list[Any]:
+    """Begin pieces of work one after the other, each once the one before it waits; then let the first one through.
+
+    behind: what holds the locks that all of them come to need. PostgreSQL only.
+    """
+    workers = [Worker(work) for work in works]
+    with holding(behind):
+        for worker in workers:
+            worker.start()
+            _until(lambda of=worker: not of.is_alive() or waits_for_a_lock(of))  # type: ignore[misc]
+    return [worker.result() for worker in workers]
 
 
 def waits_for_a_lock(worker: Worker[Any]) -> bool:
