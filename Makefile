@@ -23,7 +23,7 @@ setup-dev: .venv/.installed-dev ## Prepare .venv with what is needed to test, to
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; choose one with: make PYTHON=python3.12 run"; exit 1; }
 	@echo "Preparing .venv"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
 

@@ -2,6 +2,7 @@
 """The command line of the project: `manage.py help` lists what it can do."""
 
 import os
+import signal
 import sys
 
 
@@ -16,4 +17,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # Ctrl-C is an answer, not an accident
+        print("\nInterrupted.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)

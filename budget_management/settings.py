@@ -74,7 +74,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",  # readers and the one writer don't block each other
-    "PRAGMA synchronous=NORMAL",  # safe with WAL: a power cut can't corrupt it
+    "PRAGMA synchronous=FULL",  # what was answered survives a power cut
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-32768",  # 32 MiB
 )

@@ -67,6 +67,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in away]
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name bytes by their number: what is in them may differ from process to process (a gzip has a date)."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _flush_past_the_triggers() -> Iterator[None]:
     """Let the flush after a transactional test empty the append-only tables.

@@ -66,6 +66,16 @@ class _BudgetForm(ServiceForm[Any]):
             if isinstance(value, Decimal):
                 self.initial[name] = Decimal(money.to_text(money.to_micros(value)))
 
+    def clean(self) -> dict[str, Any] | None:
+        """Refuse an impossible budget at its field, in the words of the rule."""
+        data = super().clean() or self.cleaned_data
+        for name in self._budgets():
+            try:
+                money.parse_budget(data.get(name))
+            except money.MoneyError as error:
+                self.add_error(name, str(error))
+        return data
+
     def show_currency(self, currency: str) -> None:
         """Show the currency in the budget fields."""
         for name in self._budgets():

@@ -90,7 +90,8 @@ class StatusChangeAdmin(ReadOnlyAdmin[StatusChange]):
         """Who, if a person did it."""
         if change.actor_id is None:
             return words.NONE
-        return _or(lambda: str(change.actor), "") or f"deleted user {change.actor_id}"
+        actor = _or(lambda: change.actor, None)
+        return f"deleted user {change.actor_id}" if actor is None else str(actor)
 
     @admin.display(description="Brand, day")
     def brand_day(self, change: StatusChange) -> str:

@@ -290,7 +290,8 @@ def _find_layout(text: Text, named: Mapping[Column, str]) -> Layout:
                 return _layout(fit, delimiter)
             if best is None or fit.score > best.score:
                 best = fit
-    assert best is not None  # a file that is not empty has a line
+    if best is None:
+        raise SheetError(f"{text.path} has nothing but empty lines.")
     raise SheetError(_what_is_missing(text.path, best, named))
 
 

@@ -15,12 +15,12 @@ from argparse import ArgumentTypeError
 from collections.abc import Iterable
 from typing import Any, NoReturn, TextIO
 
+from babel.numbers import get_currency_precision
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import (
     BaseCommand,
     CommandError,
     CommandParser,
-    SystemCheckError,
     handle_default_options,
 )
 from django.db import DatabaseError, Error, InterfaceError, OperationalError, connections
@@ -61,25 +61,22 @@ class PlainCommand(BaseCommand):
     err: Console
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Make the parser raise CommandError instead of printing its usage, which is what `--help` is for."""
+        """Return a parser that says in one line what is wrong; its usage is what `--help` is for."""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
-        parser.called_from_command_line = False
+        parser.__class__ = _Parser  # Django lets no command choose
         return parser
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Run as the process's own command: errors become one line on standard error and the exit code."""
         _accept_any_text(sys.stdout, sys.stderr)
-        # The pool tells every failed attempt to connect; the one line at the end says it, too.
-        logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+        _pool.listen()
         traceback = "--traceback" in argv
         try:
             self._parse_and_execute(argv)
-        except SystemCheckError:
-            raise
         except CommandError as error:
             if traceback:
                 raise
-            self._end(str(error).removeprefix("Error: "), error.returncode)
+            self._end(str(error), error.returncode)
         except KeyboardInterrupt:
             if traceback:
                 raise
@@ -110,10 +107,7 @@ class PlainCommand(BaseCommand):
         self.out.print(Text(line, style=style), soft_wrap=True)
 
     def _parse_and_execute(self, argv: list[str]) -> None:
-        try:
-            options = self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
-        except CommandError as error:
-            raise CommandError(str(error), returncode=MISUSED) from error
+        options = self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
         handle_default_options(options)
         given = vars(options)
         self.execute(*given.pop("args", ()), **given)
@@ -121,6 +115,13 @@ class PlainCommand(BaseCommand):
     def _end(self, sentence: str, code: int) -> NoReturn:
         self.stderr.write(f"Error: {one_line(sentence)}" if code != INTERRUPTED else one_line(sentence))
         sys.exit(code)
+
+
+class _Parser(CommandParser):
+    """Raises what it finds wrong, with the exit code for it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise misused(f"{message}; see --help.")
 
 
 def console(stream: TextIO, options: dict[str, Any]) -> Console:
@@ -155,9 +156,12 @@ def row_id(text: str) -> int:
 
 def exact_money(micros: int, currency: str = "", *, sign: bool = False) -> str:
     """Return an amount to the last micro, thousands separated: for sums that people hold against another system's."""
-    units, _, decimals = money.to_text(abs(micros)).partition(".")
+    units, rest = divmod(abs(micros), money.MICROS)
+    decimals = f"{rest:06d}".rstrip("0")
+    fewest = get_currency_precision(currency) if currency else 2
+    point = "." if decimals or fewest else ""
     before = "-" if micros < 0 else "+" if sign else ""
-    return f"{before}{int(units):,}.{decimals} {currency}".rstrip()
+    return f"{before}{units:,}{point}{decimals.ljust(fewest, '0')} {currency}".rstrip()
 
 
 def one_line(text: str) -> str:
@@ -183,8 +187,32 @@ def database_sentence(error: Error) -> str | None:
     if any(sign in cause for sign in _NO_TABLE):
         return "The database is not up to date; bring it there with: python manage.py migrate."
     if isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError:
-        return f"The database does not answer: {(one_line(str(error)) or type(error).__name__).rstrip('.')}."
+        first, *_ = (_pool.last_words or str(error)).strip().splitlines() or [type(error).__name__]
+        why = one_line(first)
+        return f"The database does not answer: {why.rstrip('.')}."
     return None
+
+
+class _Pool(logging.Handler):
+    """Keeps the last failed attempt of the pool to connect, of which its own error at the end says nothing.
+
+    Without a listener each attempt would be a line on standard error.
+    """
+
+    last_words = ""
+
+    def listen(self) -> None:
+        """Take over what the pool logs."""
+        logger = logging.getLogger("psycopg.pool")
+        logger.addHandler(self)
+        logger.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Remember the record."""
+        self.last_words = record.getMessage().partition(": ")[2] or record.getMessage()
+
+
+_pool = _Pool()
 
 
 def _accept_any_text(*streams: object) -> None:

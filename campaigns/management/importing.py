@@ -85,7 +85,7 @@ class Terms:
     dry_run: bool = False
 
 
-NO_COST = "row without cost"
+NO_COST = "zero-cost row"
 """The kind of line that is skipped for it."""
 
 MAX_REASONS = 1_000

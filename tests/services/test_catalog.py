@@ -99,8 +99,8 @@ BRAND_ERRORS: list[tuple[str, dict[str, Any], str]] = [
     ("a blank name", {"name": "  "}, "Name"),
     ("a name taken", {"name": "Taken"}, "Name"),
     ("a long name", {"name": "x" * 201}, "Name"),
-    ("NUL in the name", {"name": "a\x00"}, "Names"),
-    ("a lone surrogate in the name", {"name": "a\ud800"}, "Names"),
+    ("NUL in the name", {"name": "a\x00"}, "Name"),
+    ("a lone surrogate in the name", {"name": "a\ud800"}, "Name"),
     ("an external id taken", {"external_id": "taken"}, "External id"),
     ("a long external id", {"external_id": "x" * 129}, "External id"),
     ("no such zone", {"timezone": "Mars/Olympus"}, "Timezone"),
@@ -238,7 +238,8 @@ def test_a_brands_new_budget_is_judged_at_once(fields: dict[str, Any], reasons: 
     changes = catalog.update_brand(brand_id=brand.pk, now=NOW, **fields)
     assert why(one) == why(two) == reasons.split()
     assert len(changes) == (2 if reasons else 0)
-    catalog.update_brand(brand_id=brand.pk, now=NOW, **dict.fromkeys(fields))
+    none: dict[str, Any] = dict.fromkeys(fields)
+    catalog.update_brand(brand_id=brand.pk, now=NOW, **none)
     assert why(one) == why(two) == []
 
 
@@ -262,7 +263,8 @@ def test_a_campaigns_new_terms_are_judged_at_once(fields: dict[str, Any], reason
     record_spend([event(campaign, amount, at=NOW - timedelta(days=days)) for amount, days in ago], now=NOW)
     catalog.update_campaign(campaign_id=campaign.pk, now=NOW, **fields)
     assert why(campaign) == reasons.split()
-    catalog.update_campaign(campaign_id=campaign.pk, now=NOW, **dict.fromkeys(fields))
+    none: dict[str, Any] = dict.fromkeys(fields)
+    catalog.update_campaign(campaign_id=campaign.pk, now=NOW, **none)
     assert why(campaign) == []
 
 
@@ -274,7 +276,7 @@ def test_a_currency_changes_only_while_there_is_no_spend() -> None:
     assert_refused(lambda: catalog.update_brand(brand_id=brand.pk, currency="EUR", daily_budget=5, now=NOW), "currency")
     catalog.update_brand(brand_id=brand.pk, currency="JPY", daily_budget=5, now=NOW)
     brand.refresh_from_db()
-    assert (brand.currency, brand.daily_budget) == ("JPY", 5)
+    assert (brand.currency, brand.daily_budget) == ("JPY", Decimal(5))
 
 
 # --- Hours -----------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ WRITES = re.compile(r"^\s*(INSERT INTO|UPDATE|DELETE FROM)\s+\"?(\w+)", re.IGNOR
 
 def statements(act: Callable[[], object]) -> list[str]:
     """The statements that an act sends, but for those that begin and end transactions."""
-    with CaptureQueriesContext(connection, ) as captured:
+    with CaptureQueriesContext(connection) as captured:
         act()
     return [query["sql"] for query in captured.captured_queries if not SAVEPOINTS.match(query["sql"])]
 
@@ -71,7 +71,7 @@ def test_repeats_cost_one_more_look_and_nothing_else() -> None:
     sent = [event(campaign) for _ in range(50)]
     record_spend(sent, now=NOW)
     assert written(lambda: record_spend(sent, now=NOW)) == ["spendlog"]
-    assert len(statements(lambda: record_spend(sent, now=NOW))) <= 3
+    assert len(statements(lambda: record_spend(sent, now=NOW))) <= 4  # one of them the COPY that found them
 
 
 def test_crossing_costs_the_same_whatever_the_size_of_the_brand() -> None:

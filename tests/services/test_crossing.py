@@ -8,6 +8,7 @@ import pytest
 from django.db import transaction
 
 from campaigns.models import Brand, Campaign
+from campaigns.rules.periods import Period
 from campaigns.services import catalog
 from campaigns.services.spend import record_spend
 from tests import factories
@@ -44,10 +45,9 @@ def bound_by(reason: str, amount: Any) -> Campaign:
 )
 def test_a_campaign_is_paused_the_moment_its_budget_is_spent(reason: str, amounts: list[str], paused: bool) -> None:
     campaign = bound_by(reason, 10)
-    for amount in amounts:
-        receipt = spend(campaign, amount)
+    changes = [change for amount in amounts for change in spend(campaign, amount).changes]
     assert why(campaign) == ([reason] if paused else [])
-    assert [(c.campaign_id, c.now.code) for c in receipt.changes] == ([(campaign.pk, reason)] if paused else [])
+    assert [(c.campaign_id, c.now.code) for c in changes] == ([(campaign.pk, reason)] if paused else [])
     assert reading.steps(campaign) == ([f"spend: active -> {reason}"] if paused else [])
 
 
@@ -115,7 +115,11 @@ def test_a_brands_budget_binds_the_sum_of_its_campaigns_pauses_all_and_resumes_a
 
 
 def test_one_call_that_crosses_two_brands_pauses_both() -> None:
-    brands = [factories.brand(daily_budget=10, monthly_budget=50), factories.brand(monthly_budget=10), factories.brand()]
+    brands = [
+        factories.brand(daily_budget=10, monthly_budget=50),
+        factories.brand(monthly_budget=10),
+        factories.brand(),
+    ]
     campaigns = [factories.campaign(brand) for brand in brands for _ in range(2)]
     record_spend([event(campaign, 5) for campaign in campaigns], now=NOW)
     assert list(map(why, campaigns)) == [["brand_daily_budget"]] * 2 + [["brand_monthly_budget"]] * 2 + [[]] * 2
@@ -165,8 +169,7 @@ def test_changing_the_scope_judges_at_once() -> None:
         ({"monthly_budget": 500}, {"daily_budget": 100, "monthly_budget": 400, "total_budget": 30}, "30",
          "campaign_total_budget"),
         ({"daily_budget": 10, "monthly_budget": 10}, {"daily_budget": 10, "monthly_budget": 10, "total_budget": 10},
-         "10", "brand_daily_budget brand_monthly_budget campaign_daily_budget campaign_monthly_budget "
-         "campaign_total_budget"),
+         "10", " ".join(BUDGETS)),
         ({"daily_budget": 51}, {"daily_budget": 51, "total_budget": 51}, "50", ""),
     ],
 )  # fmt: skip
@@ -222,7 +225,7 @@ def test_spend_a_little_ahead_over_midnight_does_not_pause_today() -> None:
     late = NOW.replace(hour=23, minute=58)
     spend(campaign, 10, now=late, at=late + timedelta(minutes=4))
     assert why(campaign) == []
-    assert reading.counted(campaign.brand, 1, "2025-06-19") == Decimal(10)
+    assert reading.counted(campaign.brand, Period.DAY, "2025-06-19") == Decimal(10)
 
 
 # --- In the same transaction -----------------------------------------------------------------

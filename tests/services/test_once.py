@@ -158,6 +158,16 @@ def test_a_rejected_event_may_come_again_corrected() -> None:
     assert outcomes(spend(campaign, "5", event_id="a")) == [RECORDED]
 
 
+@pytest.mark.django_db
+@pytest.mark.xfail(reason="the age is judged before the ledger is asked", raises=AssertionError)
+def test_an_event_sent_again_when_it_has_become_too_old_is_still_a_duplicate() -> None:
+    """Told to record it as an adjustment instead, a person would count it twice."""
+    campaign = factories.campaign()
+    sent = event(campaign, 5, at=NOW)
+    record_spend([sent], now=NOW)
+    assert outcomes(record_spend([sent], now=NOW + timedelta(days=63))) == [DUPLICATE]
+
+
 deliveries = st.lists(st.lists(st.integers(0, 9), max_size=8), max_size=8)
 
 

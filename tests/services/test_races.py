@@ -6,20 +6,19 @@ far as it can. Beside it stands the proof that the race is there: with the lock 
 
 import random
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError, connection
 
 from campaigns.models import Brand, Campaign, RollOver, SpendLog
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.periods import Period
 from campaigns.services import audit, catalog, counters, enforcement, reset_daily_budgets, reset_monthly_budgets, status
 from campaigns.services import spend as spending
-from campaigns.services.counters import Key
 from campaigns.services.enforcement import enforce_all
 from campaigns.services.spend import Outcome, Receipt, SpendEvent, record_spend
 from tests import factories
@@ -35,16 +34,20 @@ LATER = NOW + timedelta(hours=1)
 TODAY = NOW.date()
 
 
+def take_none(*_: object, **__: object) -> None:
+    """Stand where locks were taken."""
+
+
 @pytest.fixture
 def no_counter_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take out the locks that a change of a budget takes."""
-    monkeypatch.setattr(counters, "lock", lambda *args, **kwargs: None)
+    monkeypatch.setattr(counters, "lock", take_none)
 
 
 @pytest.fixture
 def no_status_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take out the locks that judging takes."""
-    monkeypatch.setattr(status, "_lock", lambda *args, **kwargs: None)
+    monkeypatch.setattr(status, "_lock", take_none)
 
 
 # --- A budget is lowered while spend is recorded ---------------------------------------------
@@ -169,9 +172,7 @@ meanwhile = pytest.mark.parametrize(("act", "reason"), MEANWHILE.values(), ids=M
 def act_while_the_pass_runs(act: Act) -> tuple[Campaign, Meeting]:
     """The pass has found that the campaign may spend, but not written it, when something else pauses it."""
     campaign = waiting_for_its_hours()
-    return campaign, meet(
-        partial(enforce_all, now=LATER), partial(act, campaign), at=(status, "_store"), when="before"
-    )
+    return campaign, meet(partial(enforce_all, now=LATER), partial(act, campaign), at=(status, "_store"), when="before")
 
 
 @postgresql
@@ -186,7 +187,7 @@ def test_the_pass_does_not_overwrite_what_comes_after_it_looked(act: Act, reason
 @postgresql
 @meanwhile
 def test_the_pass_overwrites_it_without_the_lock(act: Act, reason: str, no_status_locks: None) -> None:
-    campaign, meeting = act_while_the_pass_runs(act)
+    campaign, _ = act_while_the_pass_runs(act)
     if reason != "schedule":  # that one finds the status that it would write, and writes nothing
         assert [change.code for change in reading.verdicts_on_the_ledger(LATER)[campaign.pk]] == [reason]
     assert why(campaign) == []
@@ -315,29 +316,29 @@ def test_four_with_overlapping_events_in_all_orders_do_not_deadlock(crossing: bo
     assert [bool(why(campaign)) for campaign in campaigns] == [crossing] * 8
 
 
-def lock_of(campaign: Campaign, period: Period, start: date) -> Callable[[], object]:
-    """What takes the lock of one of the brand's counters."""
-    return lambda: counters.add({Key(campaign.brand_id, counters.BRAND, period, start): 0})
-
-
 @postgresql
-def test_a_change_of_zone_locks_two_days_in_the_order_of_a_call() -> None:
+@pytest.mark.xfail(reason="update_brand locks its two days one after the other", raises=OperationalError)
+def test_a_change_of_zone_locks_both_days_in_the_order_of_a_call() -> None:
     at = datetime(2025, 6, 18, 16, tzinfo=UTC)  # the 19th in Tokyo
     campaign = factories.campaign(factories.brand(timezone="Asia/Tokyo"), now=at)
     spend(campaign, 1, now=at)
-    queued(
-        partial(spend, campaign, 1, now=at),
+    meet(
         lambda: catalog.update_brand(brand_id=campaign.brand_id, timezone="UTC", now=at),
-        behind=lock_of(campaign, Period.DAY, date(2025, 6, 19)),
+        partial(spend, campaign, 1, now=at),
+        at=(counters, "lock"),
+        when="after",
     )
     reading.assert_all_is_sound(at)
 
 
 @postgresql
+@pytest.mark.xfail(reason="_archive updates campaigns in the order on disk", raises=OperationalError)
 def test_archiving_locks_campaigns_in_the_order_of_the_pass() -> None:
     brand = factories.brand()
     one, two = factories.campaign(brand), factories.campaign(brand)
     catalog.update_campaign(campaign_id=one.pk, name="Moved behind the other on disk", now=NOW)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE campaigns_campaign")  # as autovacuum does: from now on it reads in the order on disk
     Brand.objects.filter(pk=brand.pk).update(daily_budget=0)  # so that the pass has something to write
     queued(
         lambda: catalog.archive_brand(brand_id=brand.pk, now=NOW),
@@ -351,6 +352,7 @@ def test_archiving_locks_campaigns_in_the_order_of_the_pass() -> None:
 
 
 @postgresql
+@pytest.mark.xfail(reason="update_brand looks for spend before it takes the locks", raises=AssertionError)
 def test_a_currency_does_not_change_under_a_first_spend() -> None:
     campaign = factories.campaign(factories.brand(currency="EUR"))
     meeting = meet(
@@ -364,6 +366,7 @@ def test_a_currency_does_not_change_under_a_first_spend() -> None:
 
 
 @postgresql
+@pytest.mark.xfail(reason="the locks of today don't keep out spend of last month", raises=AssertionError)
 def test_a_currency_does_not_change_under_a_first_spend_that_comes_late() -> None:
     """For a day of last month: none of the counters that it moves is one of today's."""
     campaign = factories.campaign(factories.brand(currency="EUR"))
@@ -378,6 +381,7 @@ def test_a_currency_does_not_change_under_a_first_spend_that_comes_late() -> Non
 
 
 @postgresql
+@pytest.mark.xfail(reason="what the database refuses comes out as it is", raises=IntegrityError)
 @pytest.mark.parametrize("first", ["delete", "spend"])
 def test_a_campaign_that_is_deleted_while_it_spends_is_a_clear_error(first: str) -> None:
     campaign = factories.campaign()
@@ -398,6 +402,7 @@ def _rejected(outcome: object) -> bool:
 
 
 @postgresql
+@pytest.mark.xfail(reason="what the database refuses comes out as it is", raises=IntegrityError)
 def test_two_halves_of_a_flight_that_do_not_fit_are_a_clear_error() -> None:
     campaign = factories.campaign()
     starts = partial(catalog.update_campaign, campaign_id=campaign.pk, flight_start=TODAY, now=NOW)
@@ -417,42 +422,51 @@ def attempt(act: Callable[[], object]) -> object:
 # --- Everything at once ----------------------------------------------------------------------
 
 
-def test_after_a_storm_every_status_is_the_verdict() -> None:
-    """While the clock stands still no pass is needed to put anything right, however much happens at once."""
-    brands = [factories.brand(daily_budget=30), factories.brand(daily_budget=20, budget_scope="campaign")]
-    campaigns = [factories.campaign(brands[at % 2]) for at in range(6)]
-    rounds = 25
+ROUNDS = 25
 
-    def record(seed: int) -> None:
-        dice = random.Random(seed)
-        for _ in range(rounds):
-            events = [event(dice.choice(campaigns), dice.choice([1, 2, 7])) for _ in range(dice.randint(1, 4))]
-            events += [event(dice.choice(campaigns), -3, note="less")] * dice.randint(0, 1)
+
+class Storm:
+    """All that can happen at once to two brands: each method is what one thread does, with dice of its own."""
+
+    def __init__(self) -> None:
+        scopes = ("brand", "campaign")
+        self.brands = [factories.brand(daily_budget=30, budget_scope=scope) for scope in scopes]
+        self.campaigns = [factories.campaign(self.brands[at % 2]) for at in range(6)]
+
+    def record(self, dice: random.Random) -> None:
+        """Report spend, and sometimes take some of it back."""
+        for _ in range(ROUNDS):
+            events = [event(dice.choice(self.campaigns), dice.choice([1, 2, 7])) for _ in range(dice.randint(1, 4))]
+            events += [event(dice.choice(self.campaigns), -3, note="less")] * dice.randint(0, 1)
             record_spend(events, now=NOW)
 
-    def set_budgets() -> None:
-        dice = random.Random(3)
-        for _ in range(rounds):
+    def set_budgets(self, dice: random.Random) -> None:
+        """Raise and lower budgets of brands and campaigns."""
+        for _ in range(ROUNDS):
             budget = dice.choice([None, 10, 30, 60, 120, 200])
             if dice.random() < 0.5:
-                catalog.update_brand(brand_id=dice.choice(brands).pk, daily_budget=budget, now=NOW)
+                catalog.update_brand(brand_id=dice.choice(self.brands).pk, daily_budget=budget, now=NOW)
             else:
-                catalog.update_campaign(campaign_id=dice.choice(campaigns).pk, total_budget=budget, now=NOW)
+                catalog.update_campaign(campaign_id=dice.choice(self.campaigns).pk, total_budget=budget, now=NOW)
 
-    def steer() -> None:
-        dice = random.Random(4)
-        for _ in range(rounds):
-            campaign = dice.choice(campaigns)
+    def steer(self, dice: random.Random) -> None:
+        """Pause, resume and change hours."""
+        for _ in range(ROUNDS):
+            campaign, hour = dice.choice(self.campaigns), dice.choice([11, 12])
             dice.choice([catalog.pause, catalog.resume])(campaign_id=campaign.pk, now=NOW)
-            hour = dice.choice([11, 12])
             catalog.set_window(campaign_id=campaign.pk, start_hour=hour, end_hour=hour + 1, now=NOW)
 
-    def judge() -> None:
-        for _ in range(rounds):
-            enforce_all(now=NOW)
-            reset_daily_budgets(now=NOW)
+    def judge(self, dice: random.Random) -> None:
+        """Run the periodic tasks."""
+        for _ in range(2 * ROUNDS):
+            dice.choice([enforce_all, reset_daily_budgets])(now=NOW)
 
-    together(partial(record, 1), partial(record, 2), set_budgets, steer, judge, judge)
+
+def test_after_a_storm_every_status_is_the_verdict() -> None:
+    """While the clock stands still no pass is needed to put anything right, however much happens at once."""
+    storm = Storm()
+    does = [storm.record, storm.record, storm.set_budgets, storm.steer, storm.judge, storm.judge]
+    together(*(partial(work, random.Random(seed)) for seed, work in enumerate(does)))
     reading.assert_all_is_sound(NOW)
     assert audit.check_ledger() == []
     assert enforce_all(now=NOW).changed == 0

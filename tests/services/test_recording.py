@@ -31,14 +31,11 @@ def test_an_event_is_one_ledger_row_and_counts_in_every_period() -> None:
     row = SpendLog.objects.get()
     assert (row.brand, row.campaign, row.event_id, row.kind) == (brand, campaign, "a", SpendLog.Kind.SPEND)
     assert (row.amount, row.timestamp, row.day, row.recorded_at) == (Decimal("12.345678"), at, date(2025, 6, 18), NOW)
-    for owner, period, start in [
-        (brand, Period.DAY, TODAY),
-        (brand, Period.MONTH, MONTH),
-        (campaign, Period.DAY, TODAY),
-        (campaign, Period.MONTH, MONTH),
-        (campaign, Period.TOTAL, EVER),
-    ]:
-        assert reading.counted(owner, period, start) == Decimal("12.345678")
+    of_brand = [reading.counted(brand, *key) for key in ((Period.DAY, TODAY), (Period.MONTH, MONTH))]
+    own = [
+        reading.counted(campaign, *key) for key in ((Period.DAY, TODAY), (Period.MONTH, MONTH), (Period.TOTAL, EVER))
+    ]
+    assert of_brand + own == [Decimal("12.345678")] * 5
     assert reading.counters() == reading.sums_of_the_ledger()
 
 
@@ -130,6 +127,9 @@ def test_all_that_can_be_wrong_at_once() -> None:
     [
         {"event_id": "x" * 128},
         {"event_id": "ключ-鍵-🔑 'quoted' \"twice\" %s {} ; --"},
+        {"event_id": "NULL"},
+        {"event_id": "{a,b}\\\\ \\N \\"},
+        {"event_id": " spaces around "},
         {"timestamp": NOW + timedelta(seconds=300)},
         {"timestamp": NOW - timedelta(days=62)},
         {"timestamp": (NOW - timedelta(hours=1)).astimezone(FAR_EAST)},
@@ -137,7 +137,7 @@ def test_all_that_can_be_wrong_at_once() -> None:
         {"amount": 1_000_000_000},
         {"note": "spend may carry a note, too"},
         {"kind": "adjustment", "note": "x" * 500, "amount": "-1000000000"},
-        {"kind": "adjustment", "note": "two\nlines\tof text — с примечанием 🧾"},
+        {"kind": "adjustment", "note": "two\nlines\tof text — 備考 🧾"},
     ],
     ids=str,
 )
@@ -161,6 +161,38 @@ def test_the_age_that_is_accepted_is_a_setting(settings: Any) -> None:
         "The time 2025-06-16T12:00:00+00:00 is more than 1 days ago",
         "The time 2025-06-18T12:01:30+00:00 is in the future by more than 1 minutes",
     ]
+
+
+@pytest.mark.parametrize("size", [30, 200])
+def test_texts_reach_the_ledger_as_they_are(size: int) -> None:
+    """In small calls and in large ones, which take another way into the database."""
+    campaign = factories.campaign()
+    odd = [
+        "NULL",
+        "null",
+        '"',
+        "\\",
+        "\\N",
+        "{}",
+        ",",
+        "{a,b}",
+        "'; --",
+        "%s",
+        "%",
+        "$1",
+        " ",
+        "é",
+        "鍵",
+        "🔑",
+        "\\x41",
+        '","',
+    ]
+    ids = (odd + [f"{text}-{at}" for at in range(20) for text in odd])[:size]
+    notes = [f"{text}\n\tand {text}" for text in ids]
+    sent = [event(campaign, 1, event_id=i, note=note, at=NOW) for i, note in zip(ids, notes, strict=True)]
+    assert record_spend(sent, now=NOW).count(Outcome.RECORDED) == size
+    assert list(SpendLog.objects.order_by("id").values_list("event_id", "note")) == sorted(zip(ids, notes, strict=True))
+    assert record_spend(sent, now=NOW).count(Outcome.DUPLICATE) == size
 
 
 # --- How many --------------------------------------------------------------------------------
@@ -216,8 +248,8 @@ def test_sums_past_the_precision_of_a_float_are_exact() -> None:
     spend(campaign, "0.000001")
     exact = Decimal("9007199254.740993")
     assert exact == Decimal(2**53 + 1).scaleb(-6)
-    for owner, period, start in [(campaign, Period.TOTAL, EVER), (campaign.brand, Period.DAY, TODAY)]:
-        assert reading.counted(owner, period, start) == exact
+    assert reading.counted(campaign, Period.TOTAL, EVER) == exact
+    assert reading.counted(campaign.brand, Period.DAY, TODAY) == exact
     assert SpendLog.objects.aggregate(Sum("amount"))["amount__sum"] == exact
     assert spend(campaign, "-999999999.999999", note="some of it back").count(Outcome.RECORDED) == 1
     assert reading.counters() == reading.sums_of_the_ledger()

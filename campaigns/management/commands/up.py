@@ -60,9 +60,6 @@ class Command(BaseCommand):
                 f"it runs already (process {error}) on the data in {_short(settings.DATA_DIR)}; "
                 "stop it first, or set DATA_DIR and PORT for a second one"
             ) from None
-        except KeyboardInterrupt:
-            console.print("Stopped before everything ran; start again at any time.")
-            sys.exit(130)
 
     def _run(self, console: Console, *, demo: bool, host: str, port: int, **options: Any) -> None:
         free = embedded.next_free_port(host, port)

@@ -1,0 +1,32 @@
+"""Each benchmark runs, small, on the database of this pass: they must not rot. Their figures mean nothing here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [("benchmarks.record", "counters lack the"), ("benchmarks.enforce", "Row by row: measured on 200 campaigns")],
+)
+def test_the_benchmark_runs_small(module: str, says: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "DATA_DIR"}}
+    run = subprocess.run(
+        [sys.executable, "-m", module, "--small", "--database", connection.vendor],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=ROOT,
+        env=environment,
+    )
+    assert run.returncode == 0, run.stderr
+    assert says in run.stdout
