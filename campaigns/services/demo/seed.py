@@ -32,15 +32,15 @@ class Sown:
     campaign: CampaignPlan
 
 
-def seed(*, now: datetime, seed: int = 1, progress: Callable[[int, int], None] | None = None) -> bool:
-    """Create the demo's brands and live through their last month; return False if there are brands already.
+def seed(*, now: datetime, days: int = DAYS, luck: int = 1, progress: Callable[[int, int], None] | None = None) -> bool:
+    """Create the demo's brands and live through their last days, a month; return False if there are brands already.
 
     progress: called with the hours lived through and their number.
     """
     if Brand.objects.exists():
         return False
-    chance = random.Random(seed)  # noqa: S311 - a demo, the same each time
-    begin = (now - timedelta(days=DAYS)).replace(minute=0, second=0, microsecond=0)
+    chance = random.Random(luck)  # noqa: S311 - a demo, the same each time
+    begin = (now - timedelta(days=days)).replace(minute=0, second=0, microsecond=0)
     sown = [campaign for brand in BRANDS for campaign in _sow(brand, begin, now)]
     hours = int((now - begin) / _HOUR)
     for hour in range(hours + 1):
