@@ -19,7 +19,16 @@ from unfold.enums import ActionVariant
 from campaigns.admin import words
 from campaigns.admin.base import AutocompleteFilter, action, actor, figures, moment
 from campaigns.admin.filters import ArchivedFilter, CampaignChoices, ReasonFilter, StatusFilter
-from campaigns.admin.forms import GRID, WINDOW, BrandForm, CampaignForm, NotedActionForm, NoteForm, weekday_bits
+from campaigns.admin.forms import (
+    GRID,
+    WINDOW,
+    BrandForm,
+    CampaignForm,
+    NotedActionForm,
+    NoteForm,
+    one_line,
+    weekday_bits,
+)
 from campaigns.admin.writing import MAX_NAMED, ServiceAdmin, is_archived
 from campaigns.models import Brand, Campaign, DaypartingSchedule
 from campaigns.models.fields import MoneyField
@@ -140,7 +149,7 @@ class BrandAdmin(ServiceAdmin[Brand]):
     def dependents(self, rows: Sequence[Brand]) -> dict[str, int]:
         """Return how many campaigns go along."""
         campaigns = Campaign.objects.filter(brand__in=[row.pk for row in rows]).aggregate(number=Count("pk"))["number"]
-        return {"campaigns": campaigns} if campaigns else {}
+        return {"campaign" if campaigns == 1 else "campaigns": campaigns} if campaigns else {}
 
 
 @admin.register(Campaign)
@@ -369,7 +378,7 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
         did: str,
         not_: str,
     ) -> None:
-        now, actor_id, note = moment(request), actor(request), request.POST.get("note", "").strip()
+        now, actor_id, note = moment(request), actor(request), one_line(request.POST.get("note", ""))
         rows = self.selected(queryset.filter(archived_at=None))
         changes = [verb(campaign_id=row.pk, now=now, actor_id=actor_id, note=note) for row in rows]
         changed = [change for change in changes if change is not None]

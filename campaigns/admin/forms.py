@@ -15,9 +15,8 @@ from campaigns.admin.writing import ServiceForm
 from campaigns.models import Brand, Campaign, DaypartingSchedule
 from campaigns.rules import money
 from campaigns.rules.schedules import ALL_WEEKDAYS, DAY_HOURS, WEEK_HOURS, Schedule, ScheduleError
+from campaigns.rules.texts import MAX_NOTE, TextError, check_note
 from campaigns.services.catalog import BrandFields, CampaignFields
-
-MAX_NOTE = 500
 
 ALWAYS, WINDOW, GRID = "always", "window", "grid"
 """The forms of a schedule."""
@@ -37,19 +36,28 @@ class NoteForm(DialogForm):
         help_text="Optional. Kept in the journal with your name.",
     )
 
+    def clean_note(self) -> str:
+        """Take it as one line, and refuse at the field what the service would."""
+        note = one_line(self.cleaned_data["note"])
+        try:
+            check_note(note)
+        except TextError as error:
+            raise ValidationError(str(error)) from error
+        return note
+
 
 class NotedActionForm(ActionForm):
     """Chooses an action above a list, with a note where the action keeps one."""
 
     note = forms.CharField(
         required=False,
-        max_length=MAX_NOTE,
         label="",
         widget=forms.TextInput(
             attrs={
                 "class": "bm-action-note",
                 "placeholder": "Note for the journal (optional)",
                 "aria-label": "Note for the journal",
+                "maxlength": MAX_NOTE,
                 "x-show": "['pause_selected', 'resume_selected'].includes(action)",
             }
         ),
@@ -248,6 +256,11 @@ class CampaignForm(_BudgetForm):
         changed, form = set(self.changed_data), self.cleaned_data["hours"] or ALWAYS
         touched = {WINDOW: _WINDOW_FIELDS, GRID: {"grid"}}.get(form, set())
         return "hours" in changed or bool(changed & touched)
+
+
+def one_line(note: str) -> str:
+    """Return a note without line breaks, as the journal keeps it."""
+    return " ".join(note.split())
 
 
 def weekday_bits(chosen: Iterable[int]) -> int:

@@ -220,7 +220,7 @@ class ServiceAdmin(BaseAdmin[_Row]):
 
     def get_actions_detail(self, request: HttpRequest, object_id: int | str) -> list[Any]:
         """Return the buttons that fit the state of the row."""
-        row = self.get_queryset(request).filter(pk=object_id).first()
+        row = super(BaseAdmin, self).get_object(request, unquote(str(object_id)))  # without figures
         fitting = self.fitting_actions(row) if row is not None else set()
         prefix = f"{self.opts.app_label}_{self.opts.model_name}_"
         found: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]  # Unfold's
@@ -254,7 +254,7 @@ class ServiceAdmin(BaseAdmin[_Row]):
         """Archive one."""
 
         def verb(row: _Row) -> tuple[str, int]:
-            self.archive_one(row.pk, now=moment(request), actor_id=actor(request))
+            self._archive(request, row)
             return f"{row} is archived.", messages.SUCCESS
 
         return self.act(request, object_id, verb)
@@ -273,6 +273,11 @@ class ServiceAdmin(BaseAdmin[_Row]):
             }
             return TemplateResponse(request, "campaigns/admin/confirm_archive.html", context)
         for row in rows:
-            self.archive_one(row.pk, now=moment(request), actor_id=actor(request))
+            self._archive(request, row)
         self.message_user(request, f"Archived {self.counted(rows)}.", messages.SUCCESS if rows else messages.WARNING)
         return None
+
+    def _archive(self, request: HttpRequest, row: _Row) -> None:
+        with transaction.atomic():
+            self.archive_one(row.pk, now=moment(request), actor_id=actor(request))
+            self.log_change(request, row, "Archived.")

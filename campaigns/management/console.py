@@ -97,10 +97,7 @@ class PlainCommand(BaseCommand):
         except BudgetError as error:
             raise CommandError(str(error)) from error
         except Error as error:
-            sentence = database_sentence(error)
-            if sentence is None:
-                raise
-            raise CommandError(sentence) from error
+            raise CommandError(database_sentence(error)) from error
 
     def say(self, line: str, style: str = "") -> None:
         """Print one line on standard output: never wrapped, so that programs can read it, too."""
@@ -181,16 +178,16 @@ def listed(names: Iterable[str], *, most: int = 20) -> str:
     return ", ".join(shown(name) for name in names[:most]) + rest
 
 
-def database_sentence(error: Error) -> str | None:
-    """Return what a person can do about an error of the database; None if it is a bug of ours."""
+def database_sentence(error: Error) -> str:
+    """Return an error of the database as a person can act on it."""
     cause = f"{type(error.__cause__).__name__} {error}"
     if any(sign in cause for sign in _NO_TABLE):
         return "The database is not up to date; bring it there with: python manage.py migrate."
-    if isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError:
-        first, *_ = (_pool.last_words or str(error)).strip().splitlines() or [type(error).__name__]
-        why = one_line(first)
-        return f"The database does not answer: {why.rstrip('.')}."
-    return None
+    absent = isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
+    words = (absent and _pool.last_words) or str(error)
+    first, *_ = words.strip().splitlines() or [type(error).__name__]
+    why = one_line(first).rstrip(".")
+    return f"The database does not answer: {why}." if absent else f"The database refused: {why}; try --traceback."
 
 
 class _Pool(logging.Handler):

@@ -5,22 +5,24 @@ Everything here raises BudgetError, with nothing changed, for what can't be; the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypedDict, Unpack
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 
 from campaigns.models import Brand, Campaign, DaypartingSchedule, SpendLog, StatusChange
+from campaigns.models.figures import Campaigns
 from campaigns.rules import money, periods
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.schedules import ALL_WEEKDAYS, Schedule, ScheduleError
 from campaigns.rules.texts import TextError, check_note
-from campaigns.services import counters, enforcement
+from campaigns.services import counters, enforcement, status
 from campaigns.services.status import Because, Change
 
 Budget = Decimal | str | int | None
@@ -70,10 +72,9 @@ def update_brand(
         brand = _locked_brand(brand_id)
         currency, zone = brand.currency, brand.timezone
         _set(brand, fields)
+        counters.lock(brand.pk, periods.local_date(now, zone), periods.local_date(now, brand.timezone))
         if brand.currency != currency and SpendLog.objects.filter(brand=brand).exists():
             raise BudgetError(f"{brand} has spend in {currency}, so its currency stays; make a new brand instead.")
-        for today in sorted({periods.local_date(now, zone), periods.local_date(now, brand.timezone)}):
-            counters.lock(brand.pk, today)
         brand.save(update_fields=list(fields))
         cause = StatusChange.Cause.BUDGET if _BUDGETS & set(fields) else StatusChange.Cause.SETTINGS
         return enforcement.judge_brands([brand.pk], now=now, because=Because(cause=cause, actor_id=actor_id))
@@ -104,6 +105,8 @@ def update_campaign(
         campaign = _campaign(campaign_id)
         today = periods.local_date(now, campaign.brand.timezone)
         counters.lock(campaign.brand_id, today, campaign_id=campaign.pk)
+        status.lock(Campaigns.with_ids(connection, [campaign.pk]))
+        campaign = _campaign(campaign_id)  # as whoever held the locks before us has left it
         _set(campaign, fields)
         campaign.save(update_fields=list(fields))
         cause = StatusChange.Cause.FLIGHT if _FLIGHT & set(fields) else StatusChange.Cause.BUDGET
@@ -170,7 +173,7 @@ def archive_campaign(*, campaign_id: int, now: datetime, actor_id: int | None = 
 
 def delete_brand(*, brand_id: int) -> None:
     """Delete a brand that never had a campaign with spend, with its campaigns."""
-    with transaction.atomic():
+    with _deleting(), transaction.atomic():
         brand = _locked_brand(brand_id)
         if SpendLog.objects.filter(brand=brand).exists():
             raise BudgetError(f"{brand} has spend and can't be deleted; archive it instead.")
@@ -181,12 +184,21 @@ def delete_brand(*, brand_id: int) -> None:
 
 def delete_campaign(*, campaign_id: int) -> None:
     """Delete a campaign that never had spend."""
-    with transaction.atomic():
+    with _deleting(), transaction.atomic():
         campaign = _campaign(campaign_id)
         if SpendLog.objects.filter(campaign=campaign).exists():
             raise BudgetError(f"{campaign} has spend and can't be deleted; archive it instead.")
         counters.remove_empty(campaign_id=campaign.pk)
         campaign.delete()
+
+
+@contextlib.contextmanager
+def _deleting() -> Iterator[None]:
+    """The database has the last word: spend that came after we looked keeps what it belongs to."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise BudgetError("Spend came in just now, so this can't be deleted; archive it instead.") from error
 
 
 def _locked_brand(brand_id: int) -> Brand:
@@ -266,6 +278,7 @@ def _set_pause(campaign_id: int, now: datetime, actor_id: int | None, note: str,
         campaign = _campaign(campaign_id)
         if campaign.archived_at is not None:
             raise BudgetError(f"{campaign} is archived; it can't be paused or resumed.")
+        status.lock(Campaigns.with_ids(connection, [campaign.pk]))
         Campaign.objects.filter(pk=campaign.pk).update(paused_manually=paused)
         because = Because(cause=StatusChange.Cause.PERSON, actor_id=actor_id, note=note)
         changes = enforcement.judge_campaigns([campaign.pk], now=now, because=because)
@@ -275,6 +288,7 @@ def _set_pause(campaign_id: int, now: datetime, actor_id: int | None, note: str,
 def _archive(campaigns: QuerySet[Campaign], now: datetime, actor_id: int | None) -> None:
     """Pause the campaigns as a person's decision, then take them out of the judging."""
     ids = sorted(campaigns.order_by().values_list("pk", flat=True))
+    status.lock(Campaigns.with_ids(connection, ids))
     Campaign.objects.filter(pk__in=ids).update(paused_manually=True)
     because = Because(cause=StatusChange.Cause.ARCHIVED, actor_id=actor_id)
     enforcement.judge_campaigns(ids, now=now, because=because)

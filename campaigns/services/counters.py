@@ -18,8 +18,8 @@ from campaigns.rules import periods
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.periods import Period
 
-BRAND_PERIODS = (Period.DAY, Period.MONTH)
-CAMPAIGN_PERIODS = (Period.DAY, Period.MONTH, Period.TOTAL)
+BRAND_PERIODS: tuple[Period, ...] = (Period.DAY, Period.MONTH)
+CAMPAIGN_PERIODS: tuple[Period, ...] = (Period.DAY, Period.MONTH, Period.TOTAL)
 
 BRAND = 0
 """The campaign id of a counter that is the brand's own."""
@@ -52,15 +52,21 @@ def add(amounts: Mapping[Key, int]) -> dict[Key, int]:
         ) from error
 
 
-def lock(brand_id: int, today: date, *, campaign_id: int | None = None) -> None:
-    """Lock what the brand's budgets, and the campaign's own if one is given, are judged on.
+def lock(brand_id: int, *days: date, campaign_id: int | None = None) -> None:
+    """Lock what the brand's budgets, and the campaign's own if one is given, are judged on in some budget days.
 
     Whoever changes a budget holds these locks from before the change until its commit, so that no spend slips
     between the new budget and its verdict.
     """
-    keys = [Key(brand_id, BRAND, period, periods.period_start(period, today)) for period in BRAND_PERIODS]
+    owners = [(BRAND, BRAND_PERIODS)]
     if campaign_id is not None:
-        keys += [Key(brand_id, campaign_id, period, periods.period_start(period, today)) for period in CAMPAIGN_PERIODS]
+        owners.append((campaign_id, CAMPAIGN_PERIODS))
+    keys = {
+        Key(brand_id, owner, period, periods.period_start(period, day))
+        for owner, its_periods in owners
+        for period in its_periods
+        for day in days
+    }
     add(dict.fromkeys(keys, 0))
 
 

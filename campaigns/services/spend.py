@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from campaigns.models import Campaign, SpendLog, StatusChange
 from campaigns.models.figures import local_nows, zone_rows
@@ -145,6 +145,14 @@ def record_spend(events: Sequence[SpendEvent], *, now: datetime) -> Receipt:
     """
     if len(events) > MAX_EVENTS:
         raise BudgetError(f"These are {len(events):,} events; send at most {MAX_EVENTS:,} at once.")
+    try:
+        return _record(events, now)
+    except IntegrityError:
+        # A campaign without spend was deleted after we had looked it up. Nothing is recorded; now it is not found.
+        return _record(events, now)
+
+
+def _record(events: Sequence[SpendEvent], now: datetime) -> Receipt:
     results: list[SpendResult | None] = [None] * len(events)
     entries = _accept(events, now, results)
     changes: list[Change] = []

@@ -88,21 +88,14 @@ def judge(campaigns: Campaigns, *, now: datetime, because: Because) -> list[Chan
 
     Takes the campaigns' row locks in ascending id order; inside a transaction, after any counter locks.
     """
-    _lock(campaigns)
+    lock(campaigns)
     changes = _journal(campaigns, now, because)
     _store(changes, now)
     return changes
 
 
-def find_stale(campaigns: Campaigns, *, now: datetime) -> list[int]:
-    """Return the ids of the campaigns whose stored status is not their verdict at `now`. Locks and writes nothing."""
-    sql, params = figures(connection, campaigns, now)
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT f.campaign_id FROM ({sql}) f WHERE f.reasons <> ({VERDICT}) ORDER BY 1", params)
-        return [row[0] for row in cursor.fetchall()]
-
-
-def _lock(campaigns: Campaigns) -> None:
+def lock(campaigns: Campaigns) -> None:
+    """Lock the rows of campaigns in ascending id order, within the caller's transaction."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
@@ -112,6 +105,14 @@ def _lock(campaigns: Campaigns) -> None:
             """,
             campaigns.params,
         )
+
+
+def find_stale(campaigns: Campaigns, *, now: datetime) -> list[int]:
+    """Return the ids of the campaigns whose stored status is not their verdict at `now`. Locks and writes nothing."""
+    sql, params = figures(connection, campaigns, now)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT f.campaign_id FROM ({sql}) f WHERE f.reasons <> ({VERDICT}) ORDER BY 1", params)
+        return [row[0] for row in cursor.fetchall()]
 
 
 def _journal(campaigns: Campaigns, now: datetime, because: Because) -> list[Change]:

@@ -367,6 +367,25 @@ def test_more_rows_than_an_action_takes_are_refused(
     assert why(sale) == []
 
 
+def test_a_note_is_one_line_and_not_too_long(client: Client, sale: Campaign) -> None:
+    url = page("pause", Campaign, sale.pk)
+    response = client.post(url, {"_form_submitted": "on", "note": "x" * 501})
+    assert "at most 500 characters" in text(response)
+    response = act(client, Campaign, "pause_selected", [sale], note="x" * 501)
+    assert messages(response) == ["The note is longer than 500 characters; shorten it."]
+    assert why(sale) == []
+    client.post(url, {"_form_submitted": "on", "note": "First line\r\nsecond"})
+    assert journal(sale).note == "First line second"
+
+
+@pytest.mark.parametrize("pk", ["0", "abc", "9" * 30])
+def test_what_is_not_there_is_no_error(client: Client, pk: str) -> None:
+    for model in (Brand, Campaign):
+        assert client.get(page("change", model, pk)).status_code == 302
+        assert client.get(page("delete", model, pk)).status_code == 302
+        assert client.post(page("archive", model, pk), {"_form_submitted": "on"}).status_code == 404
+
+
 # --- Archiving and deleting --------------------------------------------------------------------------
 
 
@@ -376,6 +395,7 @@ def test_archiving_asks_first_and_makes_read_only(client: Client, anna: User, ac
     acme.refresh_from_db()
     sale.refresh_from_db()
     assert (acme.archived_at, sale.archived_at, journal(sale).actor_id) == (NOW, NOW, anna.pk)
+    assert "Archived." in text(client.get(page("history", Brand, acme.pk)))
     for row in (acme, sale):
         url = page("change", type(row), row.pk)
         assert "_save" not in client.get(url).content.decode()
@@ -425,7 +445,7 @@ def test_what_never_spent_is_deleted_with_its_counters(client: Client, acme: Bra
     save(client, sale, daily_budget="5")  # leaves counters of 0
     save(client, acme, daily_budget="5")
     question = text(client.get(page("delete", Brand, acme.pk)))
-    assert "This deletes 1 brand with 1 campaigns:" in " ".join(question.split())
+    assert "This deletes 1 brand with 1 campaign:" in " ".join(question.split())
     client.post(page("delete", Brand, acme.pk), {"post": "yes"})
     assert not Brand.objects.exists()
     other = factories.campaign()
@@ -672,3 +692,11 @@ def test_the_overview_leads_everywhere_one_may_go(client: Client, sale: Campaign
     body = client.get(reverse("admin:index")).content.decode()
     assert page("changelist", Brand) in body
     assert page("changelist", Campaign) not in body
+
+
+def test_the_app_itself_serves_what_its_pages_need(client: Client, sale: Campaign) -> None:
+    body = client.get(page("change", Campaign, sale.pk)).content.decode()
+    needed = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', body))
+    assert {"/static/campaigns/admin.css", "/static/campaigns/icon.svg"} < needed
+    missing = {url for url in needed if client.get(url).status_code != 200}
+    assert not missing

@@ -678,7 +678,7 @@ def write(path: Path, rows: Iterable[Sequence[str]]) -> None:
         writer.writerows(rows)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(fated=st.lists(_fated, max_size=25), batch=st.integers(1, 8))
 @pytest.mark.django_db
 def test_money_is_conserved(
@@ -697,7 +697,7 @@ def test_money_is_conserved(
         assert ran.code == any(name == "rejected" for name, _, _ in fated)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     rows=st.lists(
         st.one_of(

@@ -47,7 +47,7 @@ def no_counter_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_status_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take out the locks that judging takes."""
-    monkeypatch.setattr(status, "_lock", take_none)
+    monkeypatch.setattr(status, "lock", take_none)
 
 
 # --- A budget is lowered while spend is recorded ---------------------------------------------

@@ -120,11 +120,10 @@ def _period(difference: Difference) -> str:
 
 
 def _bad_news(left: Sequence[Difference], *, repaired: bool) -> str:
+    number, differ = _counters(len(left)), "differs" if len(left) == 1 else "differ"
     if repaired:
-        return f"{_counters(len(left))} still differ from the ledger after the repair; is spend being changed by hand?"
-    return (
-        f"{_counters(len(left))} {'differs' if len(left) == 1 else 'differ'} from the ledger; --repair rebuilds them."
-    )
+        return f"{number} still {differ} from the ledger after the repair."
+    return f"{number} {differ} from the ledger; --repair rebuilds {'it' if len(left) == 1 else 'them'}."
 
 
 def _as_json(found: Sequence[Difference], left: Sequence[Difference], names: _Names, *, repair: bool) -> dict[str, Any]:

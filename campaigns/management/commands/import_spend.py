@@ -76,7 +76,9 @@ class Command(PlainCommand):
         parser.add_argument("--by", choices=list(By), help="what the campaign column holds; default: by its header")
         for column, what in COLUMN_HELP.items():
             parser.add_argument(f"--{column}-column", metavar="NAME", help=what)
-        parser.add_argument("--decimal", choices=DECIMAL_MARKS, help="what stands before the decimals; default: .")
+        parser.add_argument(
+            "--decimal", choices=DECIMAL_MARKS, metavar="MARK", help="what stands before the decimals; default: ."
+        )
         order = parser.add_mutually_exclusive_group()
         order.add_argument("--day-first", action="store_true", help="01/03/2026 is the 1st of March")
         order.add_argument("--month-first", action="store_true", help="01/03/2026 is the 3rd of January")
@@ -184,8 +186,6 @@ def _stopped(error: BaseException, account: Account) -> CommandError:
     if isinstance(error, KeyboardInterrupt):
         return CommandError(f"Stopped.{again}", returncode=INTERRUPTED)
     sentence = database_sentence(error) if isinstance(error, Error) else str(error)
-    if sentence is None:
-        raise error
     return CommandError(f"{sentence}{again}", returncode=FAILED)
 
 
@@ -206,7 +206,8 @@ def _reading(sheet: Sheet, terms: Terms) -> RenderableType:
     """How the file was understood, so that a wrong guess shows."""
     layout = sheet.layout
     about = Table.grid(padding=(0, 2, 0, 0))
-    about.add_row("File", Text(f"{sheet.text.path}: {sheet.text.encoding.upper()}, {DELIMITERS[layout.delimiter]}"))
+    encoding = sheet.text.encoding.upper().removesuffix("-SIG")
+    about.add_row("File", Text(f"{sheet.text.path}, {encoding} text separated by {DELIMITERS[layout.delimiter]}"))
     about.add_row("Campaign", Text(f"{layout.name(Column.CAMPAIGN)!r}, by {' or '.join(map(_way, terms.by))}"))
     hour = f" and {layout.name(Column.HOUR)!r}" if Column.HOUR in layout.at else ""
     zone = terms.zone.key if terms.zone else "the brand's time zone"

@@ -20,7 +20,7 @@ class Command(PlainCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Seed with a progress bar, then say what there is."""
         columns = (TextColumn("Living through a month of demo data"), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.err, transient=True) as progress:
+        with Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal) as progress:
             task = progress.add_task("", total=None)
 
             def lived_through(done: int, hours: int) -> None:
