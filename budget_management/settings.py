@@ -6,6 +6,7 @@ import dj_database_url
 import django_stubs_ext
 
 from budget_management import environment
+from budget_management.admin_site import UNFOLD  # noqa: F401 - Unfold reads it
 
 django_stubs_ext.monkeypatch()  # `models.Field[...]`, `ModelAdmin[...]` at run time
 
@@ -20,11 +21,13 @@ ALLOWED_HOSTS = [*ENV.allowed_hosts, *([] if ENV.production else LOOPBACK)]
 CSRF_TRUSTED_ORIGINS = list(ENV.csrf_trusted_origins)
 
 ROOT_URLCONF = "budget_management.urls"
+LOGIN_REDIRECT_URL = "admin:index"
 WSGI_APPLICATION = "budget_management.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
     "unfold",  # before django.contrib.admin, whose templates it replaces
+    "unfold.contrib.filters",  # the templates of its list filters
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -185,10 +188,4 @@ LOGGING = {
         "budget_management": {"level": ENV.log_level},
         "celery": {"level": "INFO"},
     },
-}
-
-UNFOLD = {
-    "SITE_TITLE": "Budget management",
-    "SITE_HEADER": "Budget management",
-    "SITE_SYMBOL": "account_balance_wallet",
 }

@@ -35,6 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Every xdist worker is a session of its own and gets its own folder and servers.
     """
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # this process only directs xdist's workers, which inherit its environment
+    from django.conf import settings
+
+    if settings.configured:
+        raise pytest.UsageError("unset DJANGO_SETTINGS_MODULE: the tests choose their settings themselves")
     folder = _session.enter_context(tempfile.TemporaryDirectory(prefix="budget."))
     os.environ["DATA_DIR"] = folder
     os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS
@@ -43,12 +49,20 @@ def pytest_configure(config: pytest.Config) -> None:
     wanted = config.getoption("database")
     if wanted == "sqlite":
         os.environ.pop("DATABASE_URL", None)
-    only_directs = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
-    if wanted == "postgresql" and not only_directs and "DATABASE_URL" not in os.environ:
+    if wanted == "postgresql" and "DATABASE_URL" not in os.environ:
         os.environ["DATABASE_URL"] = _session.enter_context(servers.postgresql())
     import django
 
     django.setup()
+    _insist_on(wanted)
+
+
+def _insist_on(wanted: str | None) -> None:
+    """End here when the tests would run on another database than was asked for: they would prove nothing."""
+    from django.db import connection
+
+    if wanted not in {None, connection.vendor}:
+        raise pytest.UsageError(f"--database={wanted}, but DATABASE_URL leads to {connection.vendor}")
 
 
 def pytest_unconfigure() -> None:

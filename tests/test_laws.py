@@ -7,6 +7,7 @@ guard that has gone blind is seen.
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,9 @@ CHANGING = {
 """The ORM's methods that write."""
 
 
-def calls(tree: ast.AST) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+@cache
+def calls(tree: ast.Module) -> list[ast.Call]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 
 def called(call: ast.Call) -> str:
@@ -62,17 +64,21 @@ def chain(node: ast.AST) -> list[str]:
                 return names[::-1]
 
 
-def texts(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+@cache
+def texts(tree: ast.Module) -> list[tuple[ast.AST, str]]:
     """Every text of a module that is not documentation, with what is put into it left out."""
+    found: list[tuple[ast.AST, str]] = []
     documentation = {
         id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            yield node, "".join(str(part.value) if isinstance(part, ast.Constant) else " ? " for part in node.values)
+            parts_of = (str(part.value) if isinstance(part, ast.Constant) else " ? " for part in node.values)
+            found.append((node, "".join(parts_of)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation | parts:
-            yield node, node.value
+            found.append((node, node.value))
+    return found
 
 
 def sql(pattern: str, tree: ast.Module) -> Iterator[ast.AST]:
@@ -133,7 +139,7 @@ def one_module_writes_counters(path: str, tree: ast.Module) -> Iterator[ast.AST]
     owners = {"BrandCounter", "CampaignCounter", "counters"}
     yield from writes_to(tree, {"campaigns_brandcounter", "campaigns_campaigncounter"}, owners)
     yield from (call for call in calls(tree) if called(call) in {"BrandCounter", "CampaignCounter"})
-    yield from assigned(tree, {"spent", "held"})
+    yield from written(tree, {"spent", "held"})
 
 
 # --- Laws 6 and 7: status and a person's pause -----------------------------------------------
@@ -272,8 +278,11 @@ GUARDS: list[Guard] = [
 ]
 
 
+parse = cache(ast.parse)
+
+
 def breaches(guard: Guard, path: str, source: str) -> list[str]:
-    found = guard(path, ast.parse(source))
+    found = guard(path, parse(source))
     return sorted({f"{path}:{getattr(node, 'lineno', 0)}: {ast.unparse(node)[:100]}" for node in found})
 
 
@@ -329,6 +338,7 @@ BROKEN: list[tuple[Guard, str, str]] = [
     (one_module_writes_counters, SERVICE, "models.CampaignCounter.objects.create(spent=0)"),
     (one_module_writes_counters, SERVICE, "campaign.counters.all().delete()"),
     (one_module_writes_counters, SERVICE, "BrandCounter(spent=0).save()"),
+    (one_module_writes_counters, SERVICE, "for m in counters: m._default_manager.filter(period=1).update(spent=0)"),
     (one_module_writes_counters, SERVICE, "counter.spent = 0"),
     (one_module_writes_counters, SERVICE, "counter.spent -= x"),
     (one_module_writes_counters, SERVICE, "c.execute('UPDATE campaigns_campaigncounter SET spent = 0')"),

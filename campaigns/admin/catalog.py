@@ -294,7 +294,7 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
         fields, now, actor_id = form.changed_fields(), moment(request), actor(request)
         if not change:
             brand_id = form.cleaned_data["brand"].pk
-            obj.pk = catalog.create_campaign(brand_id=brand_id, now=now, **form.all_fields()).pk
+            obj.pk = catalog.create_campaign(brand_id=brand_id, now=now, actor_id=actor_id, **form.all_fields()).pk
         elif fields:
             catalog.update_campaign(campaign_id=obj.pk, now=now, actor_id=actor_id, **fields)
         if form.schedule_changed():

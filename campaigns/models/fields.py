@@ -21,7 +21,7 @@ def validate_budget(value: Decimal) -> None:
     try:
         money.parse_budget(value)
     except money.MoneyError as error:
-        raise exceptions.ValidationError(str(error), code="invalid") from error
+        raise exceptions.ValidationError(str(error), code="amount") from error
 
 
 def validate_currency(value: str) -> None:
@@ -62,7 +62,7 @@ class MoneyField(models.Field[_Set_contra, _Get_co]):
         try:
             return money.from_micros(money.to_micros(value))
         except money.MoneyError as error:
-            raise exceptions.ValidationError(str(error), code="invalid") from error
+            raise exceptions.ValidationError(str(error), code="amount") from error
 
     def get_prep_value(self, value: Any) -> int | None:
         if value is None or hasattr(value, "resolve_expression"):

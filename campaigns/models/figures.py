@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from campaigns.models.catalog import Brand
-from campaigns.models.rows import Rows
+from campaigns.models.rows import Rows, one_of
 from campaigns.rules import periods
 from campaigns.rules.periods import TOTAL_START, LocalNow, Period
 
@@ -37,13 +37,13 @@ class Campaigns:
 
     @classmethod
     def with_ids(cls, connection: BaseDatabaseWrapper, ids: Sequence[int]) -> Campaigns:
-        rows = Rows(connection, {"id": "bigint"}, [ids])
-        return cls(f"c.id IN (SELECT id FROM {rows.sql})", tuple(rows.params))
+        condition, parameter = one_of(connection, "c.id", ids)
+        return cls(condition, (parameter,))
 
     @classmethod
     def of_brands(cls, connection: BaseDatabaseWrapper, brand_ids: Sequence[int]) -> Campaigns:
-        rows = Rows(connection, {"id": "bigint"}, [brand_ids])
-        return cls(f"c.brand_id IN (SELECT id FROM {rows.sql})", tuple(rows.params))
+        condition, parameter = one_of(connection, "c.brand_id", brand_ids)
+        return cls(condition, (parameter,))
 
     def within(self, after: int, last: int) -> Campaigns:
         """Those of them whose id is above `after` and at most `last`."""

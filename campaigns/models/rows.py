@@ -76,6 +76,17 @@ _WORTH_COPYING = 50
 """Rows from which on a COPY beats a statement in spite of its savepoint."""
 
 
+def one_of(connection: BaseDatabaseWrapper, column: str, ids: Sequence[int]) -> tuple[str, str]:
+    """The condition that a column is one of some ids, with its one parameter.
+
+    On PostgreSQL it is no subquery: behind a join of many tables the planner would come to that last, after it has
+    joined all of their rows.
+    """
+    if connection.vendor == "postgresql":
+        return f"{column} = ANY(%s::bigint[])", _array("bigint", ids)
+    return f"{column} IN (SELECT value FROM json_each(%s))", json.dumps(list(ids))
+
+
 def for_update(connection: BaseDatabaseWrapper) -> str:
     """The clause that locks the selected rows. SQLite needs none: its transactions begin by locking out writers."""
     return " FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""

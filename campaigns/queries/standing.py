@@ -93,13 +93,14 @@ def standing(*, now: datetime, brand_ids: list[int] | None = None) -> list[Brand
     """
     which = Campaigns.everywhere() if brand_ids is None else Campaigns.of_brands(connection, brand_ids)
     campaigns: dict[int, list[CampaignStanding]] = defaultdict(list)
-    for row in _campaign_rows(which, now):
-        campaigns[row["brand_id"]].append(_campaign(row, now))
+    for row in campaign_rows(which, now):
+        campaigns[row["brand_id"]].append(campaign_standing(row, now))
     wanted = None if brand_ids is None else set(brand_ids)
     return [_brand(row, campaigns[row["id"]]) for row in _brand_rows(now) if wanted is None or row["id"] in wanted]
 
 
-def _campaign_rows(which: Campaigns, now: datetime) -> Iterator[dict[str, Any]]:
+def campaign_rows(which: Campaigns, now: datetime) -> Iterator[dict[str, Any]]:
+    """Yield what the standing of each of the campaigns is made of, in the order of their names."""
     sql, params = figures(connection, which, now)
     yield from _rows(
         f"""
@@ -150,7 +151,8 @@ def _brand(row: dict[str, Any], campaigns: list[CampaignStanding]) -> BrandStand
     )
 
 
-def _campaign(row: dict[str, Any], now: datetime) -> CampaignStanding:
+def campaign_standing(row: dict[str, Any], now: datetime) -> CampaignStanding:
+    """Return the standing that a row of `campaign_rows` tells."""
     why = reasons.of(row["reasons"])
     terms, spent = _terms(row), _spent(row)
     alone = terms.budget_scope == BudgetScope.CAMPAIGN

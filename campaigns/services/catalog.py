@@ -80,18 +80,20 @@ def update_brand(
         return enforcement.judge_brands([brand.pk], now=now, because=Because(cause=cause, actor_id=actor_id))
 
 
-def create_campaign(*, brand_id: int, now: datetime, **fields: Unpack[CampaignFields]) -> Campaign:
+def create_campaign(
+    *, brand_id: int, now: datetime, actor_id: int | None = None, **fields: Unpack[CampaignFields]
+) -> Campaign:
     """Create a campaign of a brand and judge it."""
     with transaction.atomic():
         brand = _locked_brand(brand_id)
         if brand.archived_at is not None:
-            raise BudgetError(f"{brand} is archived; restore it before you add campaigns.")
+            raise BudgetError(f"{brand} is archived; no campaign can be added to it.")
         # Held until the commit: a spend that crosses the brand's budget comes before this campaign or finds it.
         counters.lock(brand.pk, periods.local_date(now, brand.timezone))
         campaign = Campaign(brand=brand, created_at=now)
         _set(campaign, fields)
         campaign.save(force_insert=True)
-        because = Because(cause=StatusChange.Cause.CREATED)
+        because = Because(cause=StatusChange.Cause.CREATED, actor_id=actor_id)
         enforcement.judge_campaigns([campaign.pk], now=now, because=because)
     campaign.refresh_from_db()
     return campaign

@@ -700,3 +700,9 @@ def test_the_app_itself_serves_what_its_pages_need(client: Client, sale: Campaig
     assert {"/static/campaigns/admin.css", "/static/campaigns/icon.svg"} < needed
     missing = {url for url in needed if client.get(url).status_code != 200}
     assert not missing
+
+
+def test_logging_in_by_the_bare_address_leads_to_the_overview() -> None:
+    User.objects.create_superuser("dora", password="a long enough one")
+    answer = Client().post(reverse("admin:login"), {"username": "dora", "password": "a long enough one"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, reverse("admin:index"))

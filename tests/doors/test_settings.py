@@ -138,7 +138,7 @@ def test_the_sqlite_that_runs_is_set_up_so() -> None:
 
     with connection.cursor() as cursor:
         assert cursor.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert cursor.execute("PRAGMA synchronous").fetchone() == (1,)
+        assert cursor.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
         assert cursor.execute("PRAGMA foreign_keys").fetchone() == (1,)
 
 
