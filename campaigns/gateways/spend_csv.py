@@ -78,6 +78,7 @@ _GUESSES: dict[Column, tuple[tuple[str, ...], ...]] = {
     ),
     Column.EVENT_ID: (("eventid",),),
 }
+_BY_NAME = tuple(reversed(_GUESSES[Column.CAMPAIGN]))
 _CAMPAIGN_IS: dict[str, CampaignIs] = {
     **dict.fromkeys(_GUESSES[Column.CAMPAIGN][0], "external id"),
     "campaignid": "id",
@@ -124,6 +125,8 @@ class Wishes:
     columns: Mapping[Column, str] = dataclasses.field(default_factory=dict)
     encoding: str | None = None
     decimal: DecimalMark | None = None
+    by_name: bool = False
+    """Whether campaigns are told by their names, so that a column with these is wanted before one with ids."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +168,7 @@ class Sheet:
 
     def __init__(self, path: Path, wishes: Wishes) -> None:
         self.text = Text(path, wishes.encoding)
-        self.layout = _find_layout(self.text, wishes.columns)
+        self.layout = _find_layout(self.text, wishes)
         self.rows_in_all = 0
         self.decimal: DecimalMark = wishes.decimal or "."
         self._survey(ask=wishes.decimal is None)
@@ -281,18 +284,18 @@ def _without_totals(items: Iterable[Row | Broken | Skipped], layout: Layout) -> 
         yield Skipped(held.line, "total row")
 
 
-def _find_layout(text: Text, named: Mapping[Column, str]) -> Layout:
+def _find_layout(text: Text, wishes: Wishes) -> Layout:
     """Find the delimiter and the header: the first line in which every column that is needed can be told."""
     best: _Fit | None = None
     for delimiter in DELIMITERS:
-        for fit in _fits(text, delimiter, named):
+        for fit in _fits(text, delimiter, wishes):
             if fit.complete:
                 return _layout(fit, delimiter)
             if best is None or fit.score > best.score:
                 best = fit
     if best is None:
         raise SheetError(f"{text.path} has nothing but empty lines.")
-    raise SheetError(_what_is_missing(text.path, best, named))
+    raise SheetError(_what_is_missing(text.path, best, wishes.columns))
 
 
 class _Fit(NamedTuple):
@@ -313,13 +316,14 @@ class _Fit(NamedTuple):
         return len(self.at) + len(self.choices), len(self.header) > 1, sum(map(str.isalpha, map(_plain, self.header)))
 
 
-def _fits(text: Text, delimiter: str, named: Mapping[Column, str]) -> Iterator[_Fit]:
+def _fits(text: Text, delimiter: str, wishes: Wishes) -> Iterator[_Fit]:
     records = (record for record in text.records(delimiter) if any(map(str.strip, record.cells)))
     for titles, record in enumerate(itertools.islice(records, HEADER_WITHIN)):
-        yield _fit(record, titles, named)
+        yield _fit(record, titles, wishes)
 
 
-def _fit(record: Record, titles: int, named: Mapping[Column, str]) -> _Fit:
+def _fit(record: Record, titles: int, wishes: Wishes) -> _Fit:
+    named = wishes.columns
     fit = _Fit(record.line, titles, record.cells, {}, {})
     plain = [_plain(name) for name in record.cells]
     for column in Column:
@@ -328,7 +332,8 @@ def _fit(record: Record, titles: int, named: Mapping[Column, str]) -> _Fit:
         elif column in (Column.HOUR, Column.UNTIL):
             continue  # they depend on the column of the time
         else:
-            found = _guessed(_costs(record.cells) if column is Column.COST else plain, _GUESSES[column])
+            guesses = _BY_NAME if column is Column.CAMPAIGN and wishes.by_name else _GUESSES[column]
+            found = _guessed(_costs(record.cells) if column is Column.COST else plain, guesses)
         _take(fit, column, found)
     if Column.TIME in fit.at:
         _complete_time(fit, plain, named)

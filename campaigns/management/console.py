@@ -13,6 +13,7 @@ import os
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from babel.numbers import get_currency_precision
@@ -21,6 +22,7 @@ from django.core.management.base import (
     BaseCommand,
     CommandError,
     CommandParser,
+    OutputWrapper,
     handle_default_options,
 )
 from django.db import DatabaseError, Error, InterfaceError, OperationalError, connections
@@ -68,7 +70,9 @@ class PlainCommand(BaseCommand):
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Run as the process's own command: errors become one line on standard error and the exit code."""
-        _accept_any_text(sys.stdout, sys.stderr)
+        _mend_output()
+        self.stderr = OutputWrapper(sys.stderr)
+        self.stderr.style_func = self.style.ERROR
         _pool.listen()
         traceback = "--traceback" in argv
         try:
@@ -81,9 +85,11 @@ class PlainCommand(BaseCommand):
             if traceback:
                 raise
             self._end("Stopped.", INTERRUPTED)
-        except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(FAILED)
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered would fail again
+            if isinstance(error, BrokenPipeError):  # whoever read our output, such as `head`, has seen enough
+                sys.exit(FAILED)
+            self._end(f"Input or output failed: {error.strerror or error}.", FAILED)
         finally:
             with contextlib.suppress(ImproperlyConfigured):
                 connections.close_all()
@@ -212,8 +218,11 @@ class _Pool(logging.Handler):
 _pool = _Pool()
 
 
-def _accept_any_text(*streams: object) -> None:
-    """Let a terminal that can't show a letter show its code instead of ending the command."""
-    for stream in streams:
-        if isinstance(stream, io.TextIOWrapper):
+def _mend_output() -> None:
+    """Let a terminal that can't show a letter show its code, and what was started without output do without."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - for as long as the process lives
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from django.conf import settings
@@ -32,16 +32,15 @@ def run(name: str, *arguments: object) -> Ran:
     return Ran(0, out.getvalue(), err.getvalue())
 
 
-def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
+def start(*arguments: object, variables: dict[str, str] | None = None, **how: Any) -> subprocess.Popen[str]:
     """Start the real manage.py on the test database; the test must not hold a transaction open."""
-    environment = os.environ | {"DATABASE_URL": test_database(), "COLUMNS": "100"} | variables
+    environment = os.environ | {"DATABASE_URL": database_url(), "COLUMNS": "100"} | (variables or {})
+    how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | how
     return subprocess.Popen(
         [sys.executable, settings.BASE_DIR / "manage.py", *map(str, arguments)],
         env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
+        **how,
     )
 
 
@@ -53,16 +52,13 @@ def finish(process: subprocess.Popen[str]) -> Ran:
 
 def manage(*arguments: object, **variables: str) -> Ran:
     """Run the real manage.py to its end."""
-    return finish(start(*arguments, **variables))
+    return finish(start(*arguments, variables=variables))
 
 
-def test_database() -> str:
+def database_url() -> str:
     """Return the URL of the database that the tests use now."""
     if connection.vendor == "sqlite":
         return f"sqlite:///{connection.settings_dict['NAME']}"
     given: Callable[[str], str] = lambda key: quote(str(connection.settings_dict[key] or ""), safe="")  # noqa: E731
     login = given("USER") + (f":{given('PASSWORD')}" if given("PASSWORD") else "")
     return f"postgresql://{login}@{given('HOST')}:{given('PORT')}/{given('NAME')}"
-
-
-test_database.__test__ = False  # type: ignore[attr-defined]

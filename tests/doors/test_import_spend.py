@@ -245,6 +245,13 @@ def test_a_name_that_two_campaigns_have_is_rejected(acme: Brand, save: Save) -> 
     assert list(SpendLog.objects.values_list("brand", flat=True)) == [other.pk]
 
 
+def test_by_name_the_column_with_names_is_read(acme: Brand, save: Save) -> None:
+    path = save(f"{DAY},12345,Spring sale,5", header="Day,Campaign ID,Campaign,Cost")
+    assert run("import_spend", path).code == 1
+    assert run("import_spend", path, "--by", "name").code == 0
+    assert amounts() == ["5.00"]
+
+
 def test_an_external_id_of_two_brands_is_rejected(acme: Brand, save: Save) -> None:
     other = factories.brand(name="Zeta", currency="EUR")
     factories.campaign(other, external_id="A-1")

@@ -1,8 +1,11 @@
 """`manage.py log_spend`, driven as a person drives it."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -12,7 +15,7 @@ from django.utils import timezone
 from campaigns.models import Campaign, SpendLog
 from campaigns.rules.periods import Period
 from tests import factories
-from tests.doors.running import manage, run
+from tests.doors.running import finish, manage, run, start
 from tests.factories import NOW
 from tests.services import reading
 
@@ -184,6 +187,20 @@ def test_the_real_program_exits_with_one_line_and_its_code() -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_output_that_can_t_be_written_is_no_traceback() -> None:
+    now = timezone.now()
+    campaign = factories.campaign(factories.brand(now=now), now=now)
+    with Path("/dev/full").open("w") as full:
+        ran = finish(start("log_spend", campaign.pk, "5", stdout=full))
+    assert (ran.code, ran.err) == (1, "Error: Input or output failed: No space left on device.\n")
+    ran = finish(start("log_spend", campaign.pk, "5", stdout=None, preexec_fn=partial(os.close, 1)))
+    assert (ran.code, ran.err) == (0, "")
+    assert SpendLog.objects.count() == 2
+
+
+@pytest.mark.processes
 @pytest.mark.once
 def test_a_database_that_is_not_there_is_one_line(tmp_path: object) -> None:
     gone = manage("log_spend", "1", "5", DATABASE_URL=f"sqlite:///{tmp_path}/none/db.sqlite3")
@@ -201,12 +218,12 @@ def test_a_database_that_is_not_there_is_one_line(tmp_path: object) -> None:
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_tables_that_are_not_there_are_one_line() -> None:
-    from tests.doors.running import test_database
+    from tests.doors.running import database_url
 
     with connection.cursor() as cursor:
         cursor.execute("DROP DATABASE IF EXISTS nothing_in_it")
         cursor.execute("CREATE DATABASE nothing_in_it")
-    empty = test_database().rpartition("/")[0] + "/nothing_in_it"
+    empty = database_url().rpartition("/")[0] + "/nothing_in_it"
     ran = manage("log_spend", "1", "5", DATABASE_URL=empty)
     assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
     assert "migrate" in ran.err

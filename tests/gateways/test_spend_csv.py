@@ -5,6 +5,7 @@ import gzip
 import itertools
 import os
 import re
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, time
 from decimal import Decimal
@@ -600,6 +601,18 @@ def test_a_huge_cell_costs_its_own_line(save: Save) -> None:
         assert isinstance(items[0], Broken)
         assert all(len(part) <= 1000 for item in items if isinstance(item, Broken) for part in item.cells)
         assert Row(items[-1].line, ["2026-03-01", "A", "2"]) == items[-1]
+
+
+def test_a_long_file_is_read_in_little_memory(save: Save) -> None:
+    path = save("Day,Campaign,Cost\n" + "".join(f"2026-03-01,Campaign {at},{at}.5\n" for at in range(50_000)))
+    tracemalloc.start()
+    try:
+        rows = sum(isinstance(item, Row) for item in Sheet(path, Wishes()).rows())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert rows == 50_000
+    assert peak < path.stat().st_size / 2
 
 
 def test_nul_characters_cost_their_own_line(save: Save) -> None:

@@ -155,6 +155,7 @@ def _wishes(options: dict[str, Any]) -> Wishes:
         columns={column: name for column, name in named.items() if name is not None},
         encoding=options["encoding"],
         decimal=options["decimal"],
+        by_name=options["by"] == By.NAME,
     )
 
 
