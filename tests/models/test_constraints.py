@@ -124,7 +124,6 @@ def test_every_check_constraint_has_a_case() -> None:
         (log, {"kind": 2, "amount": -1, "note": "why"}),
         (brand_counter, {"spent": Decimal(-9000000000000)}),
     ],
-    ids=str,
 )
 def test_a_row_at_the_edge_is_taken(create: Callable[..., models.Model], right: dict[str, Any]) -> None:
     create(**right)

@@ -20,7 +20,6 @@ from campaigns.rules import money, periods, reasons
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.verdict import BudgetScope
 
-
 WIDE = 140
 """Columns from which on the month is shown, too; in a narrower terminal `Left` still counts it."""
 
