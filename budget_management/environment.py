@@ -9,12 +9,18 @@ import secrets
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import SplitResult, parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+OLDEST_SQLITE = (3, 35)
+"""The first SQLite with RETURNING, which recording spend is made of."""
+
+A_DAY = 24 * 60 * 60
 
 REQUIRED_IN_PRODUCTION = ("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL")
 
@@ -55,7 +61,7 @@ class Environment(BaseSettings):
         description="postgresql://user:password@host/name; unset: SQLite in DATA_DIR.",
     )
     database_pool_size: PositiveInt = Field(
-        default=16, description="Most PostgreSQL connections that one process opens."
+        default=16, le=1_000, description="Most PostgreSQL connections that one process opens."
     )
     redis_url: str | None = Field(default=None, description="redis://[:password@]host:port/db of a Redis or Valkey.")
     data_dir: Path = Field(
@@ -68,16 +74,16 @@ class Environment(BaseSettings):
     )
     time_zone: str = Field(default="UTC", description="Default time zone of a new brand, and of dates in the admin.")
     enforce_interval_seconds: PositiveInt = Field(
-        default=60, description="How often all campaigns are judged, in seconds."
+        default=60, le=A_DAY, description="How often all campaigns are judged, in seconds."
     )
     rollover_interval_seconds: PositiveInt = Field(
-        default=60, description="How often brands are looked through for a new day or month."
+        default=60, le=A_DAY, description="How often brands are looked through for a new day or month."
     )
     spend_max_age_days: PositiveInt = Field(
-        default=62, description="Spend that occurred longer ago than this is rejected."
+        default=62, le=3_660, description="Spend that occurred longer ago than this is rejected."
     )
     spend_max_ahead_seconds: PositiveInt = Field(
-        default=300, description="Spend dated further into the future than this is rejected."
+        default=300, le=A_DAY, description="Spend dated further into the future than this is rejected."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least severe message that is printed."
@@ -99,12 +105,31 @@ class Environment(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str | None) -> str | None:
-        return _with_scheme(value, "postgresql", "postgres", "sqlite")
+        if value is None:
+            return None
+        url = _parts(value, "postgresql", "postgres", "sqlite")
+        name = url.path.removeprefix("/")
+        if url.scheme == "sqlite":
+            if url.netloc or not name:  # nothing but memory, or a folder taken for a host
+                raise ValueError("must name a file, such as sqlite:////var/lib/budget/db.sqlite3")
+        elif not (url.hostname or "host" in parse_qs(url.query)):
+            raise ValueError("has no host: postgresql://user:password@host/name, or ?host= with the folder of a socket")
+        elif not name:
+            raise ValueError("has no name of a database: postgresql://user:password@host/name")
+        return value
 
     @field_validator("redis_url")
     @classmethod
     def _known_broker(cls, value: str | None) -> str | None:
-        return _with_scheme(value, "redis", "rediss")
+        if value is None:
+            return None
+        url = _parts(value, "redis", "rediss")
+        if not url.hostname:
+            raise ValueError("has no host: redis://[:password@]host:port/db")
+        number = url.path.removeprefix("/")
+        if number and not (number.isascii() and number.isdigit() and len(number) <= 5):
+            raise ValueError("must end with the number of a database: redis://[:password@]host:port/0")
+        return value
 
     @field_validator("time_zone")
     @classmethod
@@ -140,10 +165,20 @@ class Environment(BaseSettings):
         return kept_secret(self.data_dir / "secret_key", secrets.token_urlsafe(50))
 
 
-def _with_scheme(url: str | None, *schemes: str) -> str | None:
-    # The URL itself is not repeated: it may hold a password.
-    if url is not None and url.partition(":")[0] not in schemes:
+def _parts(text: str, *schemes: str) -> SplitResult:
+    """Return the parts of a URL with one of the schemes, its port known to be a number.
+
+    No message repeats any of it, not even the port: a password that is not encoded may be what was taken for one.
+    """
+    if text.partition(":")[0] not in schemes:
         raise ValueError(f"must begin with one of {', '.join(f'{name}:' for name in schemes)}")
+    try:
+        url = urlsplit(text)
+        _ = url.port  # checked when it is read
+    except ValueError:
+        raise ValueError(
+            "host or port can't be read; write /, ?, #, @ and : of a password as %2F, %3F, %23, %40 and %3A"
+        ) from None
     return url
 
 
@@ -177,6 +212,7 @@ def read() -> Environment:
         environment = Environment()
     except ValidationError as error:
         raise SystemExit(f"budget_management can't start: {_sentence(error)}") from None
+    _insist_on_sqlite(environment)
     try:
         environment.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -184,6 +220,18 @@ def read() -> Environment:
             problem = f"DATA_DIR {environment.data_dir}: {error.strerror}"
             raise SystemExit(f"budget_management can't start: {problem}") from None
     return environment
+
+
+def _insist_on_sqlite(environment: Environment) -> None:
+    """End the process when the database is SQLite and this Python's is too old: the first spend would fail."""
+    if environment.database_url is not None and not environment.database_url.startswith("sqlite:"):
+        return
+    import sqlite3  # a Python without it is good enough for PostgreSQL
+
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        needed = ".".join(map(str, OLDEST_SQLITE))
+        problem = f"SQLite {sqlite3.sqlite_version} is too old: {needed} or newer is needed, or a DATABASE_URL"
+        raise SystemExit(f"budget_management can't start: {problem} of a PostgreSQL")
 
 
 def _sentence(error: ValidationError) -> str:

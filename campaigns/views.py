@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
@@ -32,7 +32,7 @@ def _trouble() -> str:
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             return "Migrations are missing: run manage.py migrate."
-    except DatabaseError:
+    except Error:  # InterfaceError is no DatabaseError
         return "The database does not answer."
     return ""
 

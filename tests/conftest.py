@@ -134,3 +134,9 @@ def environment(database_url: str, valkey_url: str, tmp_path: Path) -> dict[str,
     with redis.Redis.from_url(valkey_url) as client:
         client.flushall()
     return {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": valkey_url, "DATA_DIR": str(tmp_path)}
+
+
+@pytest.fixture(autouse=True)
+def _as_wide_as_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the width that the runner of the tests tells its workers: tables must not depend on it."""
+    monkeypatch.delenv("COLUMNS", raising=False)

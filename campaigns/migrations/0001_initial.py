@@ -1,5 +1,7 @@
+import datetime
 from decimal import Decimal
 
+import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.text
 import django.db.models.lookups
@@ -153,11 +155,35 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "flight_start",
-                    models.DateField(blank=True, help_text="First day, in the brand's time zone.", null=True),
+                    models.DateField(
+                        blank=True,
+                        help_text="First day, in the brand's time zone.",
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(
+                                datetime.date(2000, 1, 1), "Give a day from 2000-01-01 on."
+                            ),
+                            django.core.validators.MaxValueValidator(
+                                datetime.date(2199, 12, 31), "Give a day until 2199-12-31, or leave it empty."
+                            ),
+                        ],
+                    ),
                 ),
                 (
                     "flight_end",
-                    models.DateField(blank=True, help_text="Last day, in the brand's time zone.", null=True),
+                    models.DateField(
+                        blank=True,
+                        help_text="Last day, in the brand's time zone.",
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(
+                                datetime.date(2000, 1, 1), "Give a day from 2000-01-01 on."
+                            ),
+                            django.core.validators.MaxValueValidator(
+                                datetime.date(2199, 12, 31), "Give a day until 2199-12-31, or leave it empty."
+                            ),
+                        ],
+                    ),
                 ),
                 (
                     "paused_manually",
@@ -368,7 +394,7 @@ class Migration(migrations.Migration):
                             ("budget", "budget changed"),
                             ("schedule", "schedule changed"),
                             ("flight", "flight changed"),
-                            ("settings", "brand settings changed"),
+                            ("settings", "settings changed"),
                             ("person", "a person paused or resumed it"),
                             ("created", "campaign created"),
                             ("archived", "archived"),
@@ -456,6 +482,10 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(condition=models.Q(("held__gte", 0)), name="brandcounter_held_not_negative"),
                 ],
             },
+        ),
+        migrations.AddIndex(
+            model_name="campaign",
+            index=models.Index(fields=["external_id"], name="campaign_external_id"),
         ),
         migrations.AddConstraint(
             model_name="campaign",

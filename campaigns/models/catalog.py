@@ -5,11 +5,13 @@ Rows here are written through `services/catalog.py`, which judges the campaigns 
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Length, Replace
@@ -21,12 +23,17 @@ from campaigns.models import counters
 from campaigns.models.fields import MoneyField, ReasonsField, validate_budget, validate_currency
 from campaigns.rules import periods, reasons, schedules, verdict
 from campaigns.rules.periods import Period
-from campaigns.rules.reasons import Reason
 
 
 def default_timezone() -> str:
     """The server's zone: what the brief calls local time is only where a new brand starts from."""
     return settings.TIME_ZONE
+
+
+_FLIGHT_YEARS = (
+    MinValueValidator(date(2000, 1, 1), "Give a day from 2000-01-01 on."),
+    MaxValueValidator(date(2199, 12, 31), "Give a day until 2199-12-31, or leave it empty."),
+)
 
 
 class Brand(models.Model):
@@ -116,8 +123,12 @@ class Campaign(models.Model):
     total_budget = MoneyField(
         null=True, blank=True, validators=[validate_budget], help_text="For its whole life. Empty: no limit."
     )
-    flight_start = models.DateField(null=True, blank=True, help_text="First day, in the brand's time zone.")
-    flight_end = models.DateField(null=True, blank=True, help_text="Last day, in the brand's time zone.")
+    flight_start = models.DateField(
+        null=True, blank=True, validators=_FLIGHT_YEARS, help_text="First day, in the brand's time zone."
+    )
+    flight_end = models.DateField(
+        null=True, blank=True, validators=_FLIGHT_YEARS, help_text="Last day, in the brand's time zone."
+    )
     paused_manually = models.BooleanField(
         default=False, editable=False, help_text="A person's pause; only a person lifts it."
     )
@@ -129,6 +140,7 @@ class Campaign(models.Model):
 
     class Meta:
         ordering = ("brand__name", "name")
+        indexes = (models.Index(fields=("external_id",), name="campaign_external_id"),)
         constraints = (
             models.UniqueConstraint(fields=("brand", "external_id"), name="campaign_external_id_unique"),
             models.CheckConstraint(
@@ -234,6 +246,3 @@ class DaypartingSchedule(models.Model):
             return schedules.Schedule.from_grid(self.grid)
         assert self.start_hour is not None and self.end_hour is not None and self.weekdays is not None
         return schedules.Schedule.from_window(self.start_hour, self.end_hour, self.weekdays)
-
-
-__all__ = ["Brand", "Campaign", "DaypartingSchedule", "Reason"]

@@ -24,7 +24,7 @@ class StatusChange(models.Model):
         BUDGET = "budget", "budget changed"
         SCHEDULE = "schedule", "schedule changed"
         FLIGHT = "flight", "flight changed"
-        SETTINGS = "settings", "brand settings changed"
+        SETTINGS = "settings", "settings changed"
         PERSON = "person", "a person paused or resumed it"
         CREATED = "created", "campaign created"
         ARCHIVED = "archived", "archived"
@@ -89,7 +89,7 @@ class RollOver(models.Model):
 
 
 class PeriodicRun(models.Model):
-    """One run of a periodic task: a run without an end is under way or was killed."""
+    """One run of a periodic task: a run without an end is under way, failed or was killed."""
 
     class Task(models.TextChoices):
         ENFORCE = "enforce", "enforce status"

@@ -36,7 +36,7 @@ class Rows:
             self.sql = f"unnest({arrays}) AS rows({', '.join(columns)})"
             self.params = [_array(kind, column) for kind, column in zip(columns.values(), values, strict=True)]
         else:
-            names = ", ".join(f"value->>{at} AS {name}" for at, name in enumerate(columns))
+            names = ", ".join(f"json_extract(value, '$[{at}]') AS {name}" for at, name in enumerate(columns))
             self.sql = f"(SELECT {names} FROM json_each(%s)) AS rows"
             stored = [
                 _as_stored(connection, kind, column) for kind, column in zip(columns.values(), values, strict=True)
@@ -90,6 +90,11 @@ def one_of(connection: BaseDatabaseWrapper, column: str, ids: Sequence[int]) -> 
 def for_update(connection: BaseDatabaseWrapper) -> str:
     """The clause that locks the selected rows. SQLite needs none: its transactions begin by locking out writers."""
     return " FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""
+
+
+def literal(connection: BaseDatabaseWrapper, day: date) -> str:
+    """A date as a constant of a statement."""
+    return f"date '{day}'" if connection.vendor == "postgresql" else f"'{day}'"
 
 
 def month_of(connection: BaseDatabaseWrapper, column: str) -> str:

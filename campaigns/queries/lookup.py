@@ -49,10 +49,16 @@ class Recorded(NamedTuple):
 
 
 def find_brand(reference: str) -> Brand:
-    """Return the brand with this id, external id or name; raises BudgetError if there is none, or more than one."""
+    """Return the brand with this id, external id or name; raises BudgetError if there is none, or more than one.
+
+    Upper and lower case matter only between brands that differ in nothing else.
+    """
     reference = reference.strip()
-    called = Q(name=reference) | Q(external_id=reference) | Q(pk=_as_id(reference) or 0)
-    found = list(Brand.objects.filter(called).order_by("pk")) if reference.isprintable() else []
+    exactly = Q(name=reference) | Q(external_id=reference) | Q(pk=_as_id(reference) or 0)
+    roughly = Q(name__iexact=reference) | Q(external_id__iexact=reference)
+    found: list[Brand] = []
+    if reference.isprintable():
+        found = list(Brand.objects.filter(exactly).order_by("pk")) or list(Brand.objects.filter(roughly).order_by("pk"))
     if not found:
         raise BudgetError(f"There is no brand with the id, external id or name {_shown(reference)}.")
     if len(found) > 1:

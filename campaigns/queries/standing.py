@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from campaigns.models.figures import Campaigns, figures, local_nows, zone_rows
-from campaigns.models.rows import as_date
+from campaigns.models.rows import as_date, one_of
 from campaigns.rules import reasons, verdict
 from campaigns.rules.periods import Period
 from campaigns.rules.reasons import Reason
@@ -72,6 +72,7 @@ class BrandStanding:
 
     id: int
     name: str
+    external_id: str | None
     zone: ZoneInfo
     currency: str
     scope: BudgetScope
@@ -95,8 +96,7 @@ def standing(*, now: datetime, brand_ids: list[int] | None = None) -> list[Brand
     campaigns: dict[int, list[CampaignStanding]] = defaultdict(list)
     for row in campaign_rows(which, now):
         campaigns[row["brand_id"]].append(campaign_standing(row, now))
-    wanted = None if brand_ids is None else set(brand_ids)
-    return [_brand(row, campaigns[row["id"]]) for row in _brand_rows(now) if wanted is None or row["id"] in wanted]
+    return [_brand(row, campaigns[row["id"]]) for row in _brand_rows(brand_ids, now)]
 
 
 def campaign_rows(which: Campaigns, now: datetime) -> Iterator[dict[str, Any]]:
@@ -112,19 +112,21 @@ def campaign_rows(which: Campaigns, now: datetime) -> Iterator[dict[str, Any]]:
     )
 
 
-def _brand_rows(now: datetime) -> Iterator[dict[str, Any]]:
-    zones = zone_rows(connection, local_nows(now))
+def _brand_rows(brand_ids: list[int] | None, now: datetime) -> Iterator[dict[str, Any]]:
+    only, ids = ("true", None) if brand_ids is None else one_of(connection, "b.id", brand_ids)
+    zones = zone_rows(connection, local_nows(connection, now))
     yield from _rows(
         f"""
-        SELECT b.id, b.name, b.timezone, b.currency, b.budget_scope, b.daily_budget, b.monthly_budget, z.day,
+        SELECT b.id, b.name, b.external_id, b.timezone, b.currency, b.budget_scope, z.day,
+            b.daily_budget, b.monthly_budget,
             COALESCE(bd.spent, 0) AS daily_spent, COALESCE(bm.spent, 0) AS monthly_spent
         FROM campaigns_brand b JOIN (SELECT * FROM {zones.sql}) z ON z.zone = b.timezone
         LEFT JOIN campaigns_brandcounter bd ON bd.period = {Period.DAY:d} AND bd.start = z.day AND bd.brand_id = b.id
         LEFT JOIN campaigns_brandcounter bm
           ON bm.period = {Period.MONTH:d} AND bm.start = z.month AND bm.brand_id = b.id
-        WHERE b.archived_at IS NULL ORDER BY b.name
+        WHERE b.archived_at IS NULL AND {only} ORDER BY b.name
         """,
-        zones.params,
+        zones.params if ids is None else [*zones.params, ids],
     )
 
 
@@ -141,6 +143,7 @@ def _brand(row: dict[str, Any], campaigns: list[CampaignStanding]) -> BrandStand
     return BrandStanding(
         id=row["id"],
         name=row["name"],
+        external_id=row["external_id"],
         zone=ZoneInfo(row["timezone"]),
         currency=row["currency"],
         scope=BudgetScope(row["budget_scope"]),

@@ -91,7 +91,7 @@ def format_money(micros: int, currency: str = "") -> str:
     """
     digits = get_currency_precision(currency) if currency else 2
     shown = from_micros(micros).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_DOWN, context=_CONTEXT)
-    return f"{shown:,f} {currency}".rstrip()
+    return f"{shown or abs(shown):,f} {currency}".rstrip()  # no minus before a zero
 
 
 def to_micros(value: object) -> int:

@@ -78,7 +78,10 @@ def resumes_at(terms: Terms, spent: Spent, now: datetime) -> datetime | None:
         why = pause_reasons(terms, standing, moment)
         if not why:
             return moment
-        later = _clears_at(terms, why, moment)
+        try:
+            later = _clears_at(terms, why, moment)
+        except OverflowError:  # past the year 9999
+            return None
         if later is None:
             return None
         moment = later

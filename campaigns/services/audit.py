@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.db import connection, transaction
 
 from campaigns.models import StatusChange
-from campaigns.models.rows import as_date, month_of
+from campaigns.models.rows import as_date, literal, month_of, one_of
 from campaigns.rules.periods import TOTAL_START, Period
 from campaigns.services import counters, enforcement
 from campaigns.services.counters import BRAND, Key
@@ -30,33 +30,36 @@ class Difference(NamedTuple):
     ledger: int
 
 
-def check_ledger() -> list[Difference]:
-    """Return every counter that differs from the sum of its ledger rows, by owner and period.
+def check_ledger(*, brand_ids: Sequence[int] | None = None) -> list[Difference]:
+    """Return every counter, of some brands or of all, that differs from the sum of its ledger rows.
 
     One statement, so one snapshot: spend that is being recorded meanwhile is in both sums or in neither.
     """
     # A brand's day sums its ledger rows, not its campaigns' counters: no figure is checked against a copy of itself.
-    month = month_of(connection, "day")
+    month, total = month_of(connection, "day"), literal(connection, TOTAL_START)
+    only, ids = ("true", None) if brand_ids is None else one_of(connection, "brand_id", brand_ids)
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
             WITH per_day AS MATERIALIZED (
                 SELECT brand_id, campaign_id, day, SUM(amount) AS amount
-                FROM campaigns_spendlog GROUP BY brand_id, campaign_id, day
+                FROM campaigns_spendlog WHERE {only} GROUP BY brand_id, campaign_id, day
             ), figures AS (
                 SELECT brand_id, {BRAND} AS campaign_id, {Period.DAY:d} AS period, day AS start,
                     amount AS ledger, 0 AS counted FROM per_day
                 UNION ALL SELECT brand_id, {BRAND}, {Period.MONTH:d}, {month}, amount, 0 FROM per_day
                 UNION ALL SELECT brand_id, campaign_id, {Period.DAY:d}, day, amount, 0 FROM per_day
                 UNION ALL SELECT brand_id, campaign_id, {Period.MONTH:d}, {month}, amount, 0 FROM per_day
-                UNION ALL SELECT brand_id, campaign_id, {Period.TOTAL:d}, {_date(TOTAL_START)}, amount, 0 FROM per_day
-                UNION ALL SELECT brand_id, {BRAND}, period, start, 0, spent FROM campaigns_brandcounter
-                UNION ALL SELECT brand_id, campaign_id, period, start, 0, spent FROM campaigns_campaigncounter
+                UNION ALL SELECT brand_id, campaign_id, {Period.TOTAL:d}, {total}, amount, 0 FROM per_day
+                UNION ALL SELECT brand_id, {BRAND}, period, start, 0, spent FROM campaigns_brandcounter WHERE {only}
+                UNION ALL SELECT brand_id, campaign_id, period, start, 0, spent
+                FROM campaigns_campaigncounter WHERE {only}
             )
             SELECT brand_id, campaign_id, period, start, SUM(counted), SUM(ledger) FROM figures
             GROUP BY brand_id, campaign_id, period, start HAVING SUM(counted) <> SUM(ledger)
             ORDER BY brand_id, campaign_id, period, start
-            """
+            """,
+            [] if ids is None else [ids] * 3,
         )
         return [
             Difference(brand_id, campaign_id, Period(period), as_date(start), int(counted), int(ledger))
@@ -73,9 +76,9 @@ def repair_ledger(*, now: datetime) -> list[Difference]:
             # commit. So what differs now is what is wrong, whatever was recorded since the first look.
             counters.add({_key(d): 0 for d in batch})
             wrong = set(map(_key, batch))
-            found = [d for d in check_ledger() if _key(d) in wrong]
+            brands = sorted({d.brand_id for d in batch})
+            found = [d for d in check_ledger(brand_ids=brands) if _key(d) in wrong]
             counters.add({_key(d): d.ledger - d.counted for d in found})
-            brands = sorted({d.brand_id for d in found})
             because = Because(cause=StatusChange.Cause.REPAIR)
             enforcement.judge_brands(brands, now=now, because=because)
     return differences
@@ -83,10 +86,6 @@ def repair_ledger(*, now: datetime) -> list[Difference]:
 
 def _key(difference: Difference) -> Key:
     return Key(difference.brand_id, difference.campaign_id, difference.period, difference.start)
-
-
-def _date(day: date) -> str:
-    return f"date '{day}'" if connection.vendor == "postgresql" else f"'{day}'"
 
 
 def _batches(differences: Sequence[Difference]) -> Iterator[Sequence[Difference]]:

@@ -28,6 +28,9 @@ from campaigns.services.status import Because, Change
 Budget = Decimal | str | int | None
 """A budget as callers give it, in currency units; None is no limit."""
 
+DELETED_AT_ONCE = 10_000
+"""Campaigns without spend that are deleted in one statement, with their brand."""
+
 _BUDGETS = {"daily_budget", "monthly_budget", "total_budget"}
 _FLIGHT = {"flight_start", "flight_end"}
 
@@ -60,7 +63,8 @@ def create_brand(*, now: datetime, **fields: Unpack[BrandFields]) -> Brand:
     """Create a brand. Without a time zone it gets the server's, without a currency US dollars."""
     brand = Brand(created_at=now)
     _set(brand, fields)
-    brand.save(force_insert=True)
+    with _saving():
+        brand.save(force_insert=True)
     return brand
 
 
@@ -75,9 +79,12 @@ def update_brand(
         counters.lock(brand.pk, periods.local_date(now, zone), periods.local_date(now, brand.timezone))
         if brand.currency != currency and SpendLog.objects.filter(brand=brand).exists():
             raise BudgetError(f"{brand} has spend in {currency}, so its currency stays; make a new brand instead.")
-        brand.save(update_fields=list(fields))
-        cause = StatusChange.Cause.BUDGET if _BUDGETS & set(fields) else StatusChange.Cause.SETTINGS
-        return enforcement.judge_brands([brand.pk], now=now, because=Because(cause=cause, actor_id=actor_id))
+        # Before the brand: a new name locks its row against the spend that has locked one of these and waits for it.
+        status.lock(Campaigns.of_brands(connection, [brand.pk]))
+        with _saving():
+            brand.save(update_fields=list(fields))
+        because = Because(cause=_cause(set(fields)), actor_id=actor_id)
+        return enforcement.judge_brands([brand.pk], now=now, because=because)
 
 
 def create_campaign(
@@ -92,7 +99,8 @@ def create_campaign(
         counters.lock(brand.pk, periods.local_date(now, brand.timezone))
         campaign = Campaign(brand=brand, created_at=now)
         _set(campaign, fields)
-        campaign.save(force_insert=True)
+        with _saving():
+            campaign.save(force_insert=True)
         because = Because(cause=StatusChange.Cause.CREATED, actor_id=actor_id)
         enforcement.judge_campaigns([campaign.pk], now=now, because=because)
     campaign.refresh_from_db()
@@ -104,15 +112,14 @@ def update_campaign(
 ) -> list[Change]:
     """Change a campaign and judge it; return its status change, if any."""
     with transaction.atomic():
-        campaign = _campaign(campaign_id)
-        today = periods.local_date(now, campaign.brand.timezone)
-        counters.lock(campaign.brand_id, today, campaign_id=campaign.pk)
-        status.lock(Campaigns.with_ids(connection, [campaign.pk]))
+        brand = _locked_brand(_campaign(campaign_id).brand_id)
+        counters.lock(brand.pk, periods.local_date(now, brand.timezone), campaign_id=campaign_id)
+        status.lock(Campaigns.with_ids(connection, [campaign_id]))
         campaign = _campaign(campaign_id)  # as whoever held the locks before us has left it
         _set(campaign, fields)
-        campaign.save(update_fields=list(fields))
-        cause = StatusChange.Cause.FLIGHT if _FLIGHT & set(fields) else StatusChange.Cause.BUDGET
-        because = Because(cause=cause, actor_id=actor_id)
+        with _saving():
+            campaign.save(update_fields=list(fields))
+        because = Because(cause=_cause(set(fields)), actor_id=actor_id)
         return enforcement.judge_campaigns([campaign.pk], now=now, because=because)
 
 
@@ -163,14 +170,15 @@ def archive_brand(*, brand_id: int, now: datetime, actor_id: int | None = None) 
     """Take a brand and its campaigns out of use for good; their ledger and journal stay."""
     with transaction.atomic():
         brand = _locked_brand(brand_id)
-        _archive(Campaign.objects.filter(brand=brand, archived_at=None), now, actor_id)
+        _archive(Campaigns.of_brands(connection, [brand.pk]), brand.campaigns.all(), now, actor_id)
         Brand.objects.filter(pk=brand.pk, archived_at=None).update(archived_at=now)
 
 
 def archive_campaign(*, campaign_id: int, now: datetime, actor_id: int | None = None) -> None:
     """Take a campaign out of use for good; its ledger and journal stay."""
     with transaction.atomic():
-        _archive(Campaign.objects.filter(pk=_campaign(campaign_id).pk, archived_at=None), now, actor_id)
+        pk = _campaign(campaign_id).pk
+        _archive(Campaigns.with_ids(connection, [pk]), Campaign.objects.filter(pk=pk), now, actor_id)
 
 
 def delete_brand(*, brand_id: int) -> None:
@@ -180,7 +188,9 @@ def delete_brand(*, brand_id: int) -> None:
         if SpendLog.objects.filter(brand=brand).exists():
             raise BudgetError(f"{brand} has spend and can't be deleted; archive it instead.")
         counters.remove_empty(brand_id=brand.pk)
-        brand.campaigns.all().delete()
+        ids = brand.campaigns.order_by("pk").values_list("pk", flat=True)
+        while some := list(ids[:DELETED_AT_ONCE]):
+            Campaign.objects.filter(pk__in=some).delete()
         brand.delete()
 
 
@@ -201,6 +211,21 @@ def _deleting() -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise BudgetError("Spend came in just now, so this can't be deleted; archive it instead.") from error
+
+
+@contextlib.contextmanager
+def _saving() -> Iterator[None]:
+    """The database has the last word: somebody may have taken a name since it was found free."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise BudgetError("This name or external id was taken just now; give another.") from error
+
+
+def _cause(fields: set[str]) -> StatusChange.Cause:
+    if fields & _FLIGHT:
+        return StatusChange.Cause.FLIGHT
+    return StatusChange.Cause.BUDGET if fields & _BUDGETS else StatusChange.Cause.SETTINGS
 
 
 def _locked_brand(brand_id: int) -> Brand:
@@ -277,21 +302,19 @@ def _set_pause(campaign_id: int, now: datetime, actor_id: int | None, note: str,
     except TextError as error:
         raise BudgetError(str(error)) from error
     with transaction.atomic():
-        campaign = _campaign(campaign_id)
+        status.lock(Campaigns.with_ids(connection, [_campaign(campaign_id).pk]))
+        campaign = _campaign(campaign_id)  # as whoever held the lock before us has left it
         if campaign.archived_at is not None:
             raise BudgetError(f"{campaign} is archived; it can't be paused or resumed.")
-        status.lock(Campaigns.with_ids(connection, [campaign.pk]))
         Campaign.objects.filter(pk=campaign.pk).update(paused_manually=paused)
         because = Because(cause=StatusChange.Cause.PERSON, actor_id=actor_id, note=note)
         changes = enforcement.judge_campaigns([campaign.pk], now=now, because=because)
     return changes[0] if changes else None
 
 
-def _archive(campaigns: QuerySet[Campaign], now: datetime, actor_id: int | None) -> None:
-    """Pause the campaigns as a person's decision, then take them out of the judging."""
-    ids = sorted(campaigns.order_by().values_list("pk", flat=True))
-    status.lock(Campaigns.with_ids(connection, ids))
-    Campaign.objects.filter(pk__in=ids).update(paused_manually=True)
-    because = Because(cause=StatusChange.Cause.ARCHIVED, actor_id=actor_id)
-    enforcement.judge_campaigns(ids, now=now, because=because)
-    Campaign.objects.filter(pk__in=ids).update(archived_at=now)
+def _archive(campaigns: Campaigns, rows: QuerySet[Campaign], now: datetime, actor_id: int | None) -> None:
+    """Pause the campaigns as a person's decision, then take them out of the judging. rows: the same campaigns."""
+    status.lock(campaigns)
+    rows.filter(archived_at=None).update(paused_manually=True)
+    status.judge(campaigns, now=now, because=Because(cause=StatusChange.Cause.ARCHIVED, actor_id=actor_id))
+    rows.filter(archived_at=None).update(archived_at=now)

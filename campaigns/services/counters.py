@@ -46,6 +46,8 @@ def add(amounts: Mapping[Key, int]) -> dict[Key, int]:
     try:
         return _add_to_brands(brands, amounts) | _add_to_campaigns(campaigns, amounts)
     except (DataError, IntegrityError) as error:
+        if isinstance(error, IntegrityError) and "spent_in_range" not in str(error):
+            raise
         raise BudgetError(
             "These amounts take a counter past 9,000,000,000,000, more than it can hold; nothing was recorded. "
             "Check the unit of the amounts."

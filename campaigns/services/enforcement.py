@@ -82,7 +82,7 @@ def _batches(campaigns: Campaigns) -> Iterator[tuple[Campaigns, int]]:
                 f"""
                 SELECT max(id), count(*) FROM (
                     SELECT c.id FROM campaigns_campaign c
-                    WHERE c.id > %s AND {campaigns.condition} ORDER BY c.id LIMIT %s
+                    WHERE c.id > %s AND c.archived_at IS NULL AND {campaigns.condition} ORDER BY c.id LIMIT %s
                 ) batch
                 """,
                 [after, *campaigns.params, BATCH],

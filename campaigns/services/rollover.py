@@ -50,7 +50,7 @@ def _roll_over(period: Period, now: datetime) -> Outcome:
 
 def _turned(period: Period, now: datetime) -> Iterator[list[tuple[int, date]]]:
     """The brands with the start of their current period, where no roll-over to it is recorded, in batches."""
-    zones = zone_rows(connection, local_nows(now))
+    zones = zone_rows(connection, local_nows(connection, now))
     start = "z.day" if period is Period.DAY else "z.month"
     after = 0
     while True:

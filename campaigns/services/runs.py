@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 
 from campaigns.models import PeriodicRun
 
+MOST_SKEW = timedelta(minutes=5)
+"""The longest that a transaction may have waited since it read its clock: longer than any task may run."""
+
 KEPT = timedelta(days=35)
 """How long the records of past runs are kept; they are three rows a minute."""
 
@@ -34,6 +37,16 @@ def recorded(task: PeriodicRun.Task, work: Callable[[], Outcome], *, now: dateti
     run.judged, run.changed = outcome.judged, outcome.changed
     run.save(update_fields=["finished_at", "judged", "changed"])
     return outcome
+
+
+def not_before_the_last_run(now: datetime) -> datetime:
+    """Return `now`, or the start of the youngest run if that is a little later.
+
+    A spend that read its clock before midnight and waited for a lock must not judge the old day after a roll-over
+    has judged the new one. A difference past MOST_SKEW is no wait but a wrong clock, and is left alone.
+    """
+    last = PeriodicRun.objects.order_by("-pk").values_list("started_at", flat=True).first()
+    return last if last is not None and now < last <= now + MOST_SKEW else now
 
 
 def forget_old(*, now: datetime) -> int:

@@ -21,7 +21,6 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
 from campaigns.models import Campaign, SpendLog, StatusChange
-from campaigns.models.figures import local_nows, zone_rows
 from campaigns.models.rows import ColumnType, Rows, copy_if_all_new
 from campaigns.rules import money, periods
 from campaigns.rules.errors import BudgetError
@@ -37,6 +36,7 @@ MAX_EVENTS = 10_000
 
 MAX_EVENT_ID = 128
 _MAX_ID = 2**63 - 1
+_FIRST_YEAR = 1970  # before it nothing was ever recorded, and calendars end somewhere
 
 KINDS = {"spend": SpendLog.Kind.SPEND, "adjustment": SpendLog.Kind.ADJUSTMENT}
 """The kinds of spend event by their names on the wire."""
@@ -154,8 +154,14 @@ def record_spend(events: Sequence[SpendEvent], *, now: datetime) -> Receipt:
 
 def _record(events: Sequence[SpendEvent], now: datetime) -> Receipt:
     results: list[SpendResult | None] = [None] * len(events)
-    entries = _accept(events, now, results)
+    homes = _homes({event.campaign_id for event in events})
+    entries, too_old = _accept(events, homes, now, results)
     changes: list[Change] = []
+    if too_old:
+        _explain_repeats(too_old, results)
+        for entry in too_old:
+            if results[entry.at] is None:
+                results[entry.at] = SpendResult(entry.event_id, Outcome.REJECTED, _too_old(entry.timestamp))
     if entries:
         with transaction.atomic():
             recorded = _insert(entries)
@@ -165,23 +171,34 @@ def _record(events: Sequence[SpendEvent], now: datetime) -> Receipt:
             if recorded:
                 by_day = _by_day(recorded)
                 amounts = _amounts(by_day)
-                changes = _judge_crossed(by_day, amounts, counters.add(amounts), now)
+                changes = _judge_crossed(amounts, counters.add(amounts), by_day, dict(homes.values()), now)
     return Receipt([result for result in results if result is not None], changes)
 
 
-def _accept(events: Sequence[SpendEvent], now: datetime, results: list[SpendResult | None]) -> list[_Entry]:
-    """The events that can be recorded, in the order in which they lock the ledger's key; the others get results."""
-    homes = _homes({event.campaign_id for event in events})
+_Homes = Mapping[int, tuple[int, ZoneInfo]]
+"""The brand and time zone of each campaign."""
+
+
+def _accept(
+    events: Sequence[SpendEvent], homes: _Homes, now: datetime, results: list[SpendResult | None]
+) -> tuple[list[_Entry], list[_Entry]]:
+    """The events that can be recorded, in the order in which they lock the ledger's key, and those that are too old.
+
+    What is too old to be recorded may still be the repeat of what was recorded in time. All others get results.
+    """
     earliest = now - timedelta(days=settings.SPEND_MAX_AGE_DAYS)
     latest = now + timedelta(seconds=settings.SPEND_MAX_AHEAD_SECONDS)
-    entries = []
+    entries: list[_Entry] = []
+    too_old: list[_Entry] = []
     for at, event in enumerate(events):
         try:
-            entries.append(_entry(at, event, homes, now, earliest, latest))
+            entry = _entry(at, event, homes, now, latest)
         except (_RejectedError, money.MoneyError, TextError) as error:
             results[at] = SpendResult(event.event_id, Outcome.REJECTED, str(error))
+        else:
+            (entries if entry.timestamp >= earliest else too_old).append(entry)
     entries.sort(key=_ledger_order)
-    return entries
+    return entries, too_old
 
 
 def _homes(campaign_ids: Iterable[int]) -> dict[int, tuple[int, ZoneInfo]]:
@@ -202,9 +219,8 @@ def _homes(campaign_ids: Iterable[int]) -> dict[int, tuple[int, ZoneInfo]]:
 def _entry(
     at: int,
     event: SpendEvent,
-    homes: Mapping[int, tuple[int, ZoneInfo]],
+    homes: _Homes,
     now: datetime,
-    earliest: datetime,
     latest: datetime,
 ) -> _Entry:
     if not event.event_id:
@@ -224,7 +240,7 @@ def _entry(
     micros = money.parse_amount(event.amount, negative=kind is SpendLog.Kind.ADJUSTMENT)
     moment = event.timestamp or now
     if moment is not now:
-        _check_moment(moment, earliest, latest)
+        _check_moment(moment, latest)
     brand_id, zone = home
     return _Entry(
         brand_id,
@@ -241,7 +257,7 @@ def _entry(
     )
 
 
-def _check_moment(moment: datetime, earliest: datetime, latest: datetime) -> None:
+def _check_moment(moment: datetime, latest: datetime) -> None:
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise _RejectedError("The time has no offset from UTC; send one such as 2026-01-31T09:30:00+01:00.")
     if moment > latest:
@@ -249,11 +265,15 @@ def _check_moment(moment: datetime, earliest: datetime, latest: datetime) -> Non
             f"The time {moment.isoformat()} is in the future by more than "
             f"{settings.SPEND_MAX_AHEAD_SECONDS / 60:g} minutes; check the reporter's clock."
         )
-    if moment < earliest:
-        raise _RejectedError(
-            f"The time {moment.isoformat()} is more than {settings.SPEND_MAX_AGE_DAYS} days ago; "
-            "record it as an adjustment of today, or raise SPEND_MAX_AGE_DAYS."
-        )
+    if moment.year < _FIRST_YEAR:
+        raise _RejectedError(_too_old(moment))
+
+
+def _too_old(moment: datetime) -> str:
+    return (
+        f"The time {moment.isoformat()} is more than {settings.SPEND_MAX_AGE_DAYS} days ago; "
+        "record it as an adjustment of today, or raise SPEND_MAX_AGE_DAYS."
+    )
 
 
 _LEDGER: dict[str, ColumnType] = {
@@ -391,65 +411,76 @@ def _amounts(by_day: Mapping[_Day, int]) -> dict[Key, int]:
 
 
 def _judge_crossed(
-    days: Iterable[_Day], amounts: Mapping[Key, int], figures: Mapping[Key, int], now: datetime
+    amounts: Mapping[Key, int],
+    figures: Mapping[Key, int],
+    days: Iterable[_Day],
+    zones: Mapping[int, ZoneInfo],
+    now: datetime,
 ) -> list[Change]:
     """Judge the campaigns for which a counter of a current period has crossed a budget, up or down.
 
     The counters are locked by now, and whoever changes a budget locks them too: the budgets read here are the ones
-    that the next spend will find.
+    that the next spend will find. zones: of each brand.
     """
-    crossed = _crossed(days, amounts, figures, now)
+    lines = [_line(day, amounts, figures, periods.local_date(now, zones[day.brand_id])) for day in days]
+    crossed = _crossed(lines)
     if not crossed:
         return []
     campaign_ids = {campaign_id for campaign_id, _, _ in crossed}
     brand_ids = {brand_id for _, brand_id, brand_crossed in crossed if brand_crossed}
     if brand_ids:
-        campaign_ids |= set(Campaign.objects.filter(brand__in=brand_ids).order_by().values_list("pk", flat=True))
+        of_brands = Campaign.objects.filter(brand__in=brand_ids, archived_at=None)
+        campaign_ids |= set(of_brands.order_by().values_list("pk", flat=True))
     because = Because(cause=StatusChange.Cause.SPEND)
     return enforcement.judge_campaigns(sorted(campaign_ids), now=now, because=because)
 
 
-# A counter that has crossed a budget; NULL, so no, where there is no budget.
+def _line(day: _Day, amounts: Mapping[Key, int], figures: Mapping[Key, int], today: date) -> tuple[int | None, ...]:
+    """A campaign with its five counters before and after; None for a counter of a day or month that is over."""
+    keys = day.counters()
+    current = [_is_current(key, today) for key in keys]
+    after = [figures[key] if counts else None for key, counts in zip(keys, current, strict=True)]
+    before = [figures[key] - amounts[key] if counts else None for key, counts in zip(keys, current, strict=True)]
+    return (day.campaign_id, *before, *after)
+
+
+def _is_current(key: Key, today: date) -> bool:
+    return key.start == periods.period_start(key.period, today)
+
+
+# A counter that has crossed a budget; NULL, so no, where there is no budget or the counter is not a current one.
 _CROSSED = "((rows.{counter}_before >= {budget}) <> (rows.{counter}_after >= {budget}))"
 _BRAND_CROSSED = f"""
     b.budget_scope = '{BudgetScope.BRAND}' AND (
-        (rows.day = z.day AND {_CROSSED.format(counter="brand_day", budget="b.daily_budget")})
-        OR (rows.month = z.month AND {_CROSSED.format(counter="brand_month", budget="b.monthly_budget")}))
+        {_CROSSED.format(counter="brand_day", budget="b.daily_budget")}
+        OR {_CROSSED.format(counter="brand_month", budget="b.monthly_budget")})
 """
-_ALONE = f"b.budget_scope = '{BudgetScope.CAMPAIGN}'"
 _CAMPAIGN_CROSSED = f"""
-    (rows.day = z.day AND ({_CROSSED.format(counter="day", budget="c.daily_budget")}
-        OR ({_ALONE} AND {_CROSSED.format(counter="day", budget="b.daily_budget")})))
-    OR (rows.month = z.month AND ({_CROSSED.format(counter="month", budget="c.monthly_budget")}
-        OR ({_ALONE} AND {_CROSSED.format(counter="month", budget="b.monthly_budget")})))
+    {_CROSSED.format(counter="day", budget="c.daily_budget")}
+    OR {_CROSSED.format(counter="month", budget="c.monthly_budget")}
     OR {_CROSSED.format(counter="total", budget="c.total_budget")}
+    OR (b.budget_scope = '{BudgetScope.CAMPAIGN}' AND (
+        {_CROSSED.format(counter="day", budget="b.daily_budget")}
+        OR {_CROSSED.format(counter="month", budget="b.monthly_budget")}))
 """
 _COUNTERS = ("brand_day", "brand_month", "day", "month", "total")
+_LINE: dict[str, ColumnType] = {
+    "id": "bigint",
+    **{f"{counter}_{when}": "bigint" for when in ("before", "after") for counter in _COUNTERS},
+}
 
 
-def _crossed(
-    days: Iterable[_Day], amounts: Mapping[Key, int], figures: Mapping[Key, int], now: datetime
-) -> list[tuple[int, int, bool]]:
+def _crossed(lines: Sequence[tuple[int | None, ...]]) -> list[tuple[int, int, bool]]:
     """The campaigns with a crossed budget, with their brand and whether it is the brand's sum that crossed it."""
-    lines = []
-    for day in days:
-        keys = day.counters()
-        after = [figures[key] for key in keys]
-        before = [figure - amounts[key] for figure, key in zip(after, keys, strict=True)]
-        lines.append((day.campaign_id, day.day, keys[1].start, *before, *after))
-    columns: dict[str, ColumnType] = {"id": "bigint", "day": "date", "month": "date"}
-    columns |= {f"{counter}_{when}": "bigint" for when in ("before", "after") for counter in _COUNTERS}
-    rows, zones = Rows(connection, columns, list(zip(*lines, strict=True))), zone_rows(connection, local_nows(now))
+    rows = Rows(connection, _LINE, list(zip(*lines, strict=True)))
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
             SELECT c.id, c.brand_id, COALESCE({_BRAND_CROSSED}, false)
             FROM {rows.sql}
-            JOIN campaigns_campaign c ON c.id = rows.id
-            JOIN campaigns_brand b ON b.id = c.brand_id
-            JOIN (SELECT * FROM {zones.sql}) z ON z.zone = b.timezone
+            JOIN campaigns_campaign c ON c.id = rows.id JOIN campaigns_brand b ON b.id = c.brand_id
             WHERE ({_BRAND_CROSSED}) OR {_CAMPAIGN_CROSSED}
             """,
-            [*rows.params, *zones.params],
+            rows.params,
         )
         return [(campaign_id, brand_id, bool(crossed)) for campaign_id, brand_id, crossed in cursor.fetchall()]

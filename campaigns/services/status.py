@@ -22,6 +22,7 @@ from campaigns.models.figures import Campaigns, figures
 from campaigns.models.rows import Rows, for_update
 from campaigns.rules import reasons
 from campaigns.rules.reasons import Reason
+from campaigns.services import runs
 
 
 class Change(NamedTuple):
@@ -86,9 +87,12 @@ _FIGURES = (
 def judge(campaigns: Campaigns, *, now: datetime, because: Because) -> list[Change]:
     """Judge the campaigns at `now` and write every status that differs; return the changes in campaign order.
 
-    Takes the campaigns' row locks in ascending id order; inside a transaction, after any counter locks.
+    Judged at the start of the last periodic run instead, if that was a moment later: no verdict is older than one
+    that was given before. Takes the campaigns' row locks in ascending id order; inside a transaction, after any
+    counter locks.
     """
     lock(campaigns)
+    now = runs.not_before_the_last_run(now)
     changes = _journal(campaigns, now, because)
     _store(changes, now)
     return changes

@@ -40,8 +40,8 @@ def test_it_records_and_says_where_the_campaign_stands(campaign: Campaign) -> No
     ran = run("log_spend", campaign.pk, "1012.5")
     assert (ran.code, ran.err) == (0, "")
     assert ran.out == (
-        f"Recorded 1012.50 EUR. Spring [bold]sale (campaign {campaign.pk} of Acme) is paused (daily budget of the "
-        "brand spent); spent today 1,012.50 EUR, this month 1,017.50 EUR.\n"
+        f"Recorded 1012.50 EUR. Spring [bold]sale (campaign {campaign.pk} of Acme) is paused (brand daily "
+        "budget); spent today 1,012.50 EUR, this month 1,017.50 EUR.\n"
     )
     row = SpendLog.objects.latest("pk")
     assert (row.amount, row.timestamp, row.kind, row.recorded_at) == (Decimal("1012.5"), NOW, 1, NOW)
@@ -164,7 +164,7 @@ def test_spend_of_an_archived_campaign_is_recorded(campaign: Campaign) -> None:
     catalog.archive_campaign(campaign_id=campaign.pk, now=NOW)
     ran = run("log_spend", campaign.pk, "5")
     assert ran.code == 0
-    assert "paused by a person" in ran.out
+    assert "is paused (manual); " in ran.out
 
 
 @pytest.mark.processes

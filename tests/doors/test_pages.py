@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import Error, InterfaceError, OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
 
+from budget_management.settings import database
 from budget_management.urls import handler404, handler500  # noqa: F401 - Django looks for them here
 from budget_management.urls import urlpatterns as site
+from campaigns.management import probe
 
 
 def fails(request: HttpRequest) -> HttpResponse:
@@ -41,14 +43,20 @@ def test_healthz_tells_of_missing_migrations(visitor: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_healthz_tells_of_a_dead_database(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_healthz_tells_of_a_dead_database(visitor: Client, monkeypatch: pytest.MonkeyPatch, error: type[Error]) -> None:
     def dead() -> Iterator[None]:
-        raise OperationalError("could not connect to 10.0.0.1, password x")
+        raise error("could not connect to 10.0.0.1, password x")
 
     monkeypatch.setattr(connection, "cursor", dead)
     answer = visitor.get("/healthz")
     assert answer.status_code == 503
     assert answer.json() == {"status": "unavailable", "reason": "The database does not answer."}
+
+
+def test_healthz_answers_before_a_probe_gives_up() -> None:
+    pool = database("postgresql://nobody@127.0.0.1:1/none")["OPTIONS"]["pool"]
+    assert pool["timeout"] < probe.TIMEOUT_SECONDS
 
 
 def test_healthz_changes_nothing(visitor: Client) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -87,7 +88,28 @@ def test_all_missing_variables_are_named_at_once(tmp_path: Path, monkeypatch: py
         ("TIME_ZONE", "Europe/Berlinn", "TIME_ZONE: 'Europe/Berlinn' is not an IANA time zone"),
         ("TIME_ZONE", "../etc/passwd", "is not an IANA time zone"),
         ("DATABASE_URL", "mysql://u:topsecret@h/d", "DATABASE_URL: must begin with one of postgresql:"),
+        ("DATABASE_URL", "postgresql://u:topsecret@h:abc/db", "DATABASE_URL: host or port can't be read"),
+        ("DATABASE_URL", "postgresql://u:topsecret@h:70000/db", "DATABASE_URL: host or port can't be read"),
+        ("DATABASE_URL", "postgresql://u:1#topsecret@h/db", "DATABASE_URL: has no name"),
+        ("DATABASE_URL", "postgresql://u:topsecret#1@h/db", "DATABASE_URL: host or port can't be read"),
+        ("DATABASE_URL", "postgresql://[::1/db", "DATABASE_URL: host or port can't be read"),
+        ("DATABASE_URL", "postgresql:", "DATABASE_URL: has no host"),
+        ("DATABASE_URL", "postgresql:///db", "DATABASE_URL: has no host"),
+        ("DATABASE_URL", "postgresql://u:topsecret@h", "DATABASE_URL: has no name of a database"),
+        ("DATABASE_URL", "postgresql://u:topsecret@h/", "DATABASE_URL: has no name of a database"),
+        ("DATABASE_URL", "sqlite:", "DATABASE_URL: must name a file"),
+        ("DATABASE_URL", "sqlite://var/db.sqlite3", "DATABASE_URL: must name a file"),
         ("REDIS_URL", "amqp://u:topsecret@h", "REDIS_URL: must begin with one of redis:"),
+        ("REDIS_URL", "redis://:topsecret@h:abc/0", "REDIS_URL: host or port can't be read"),
+        ("REDIS_URL", "redis:", "REDIS_URL: has no host"),
+        ("REDIS_URL", "redis://", "REDIS_URL: has no host"),
+        ("REDIS_URL", "redis:///0", "REDIS_URL: has no host"),
+        ("REDIS_URL", "redis://h/zero", "REDIS_URL: must end with the number of a database"),
+        ("DATABASE_POOL_SIZE", "1001", "DATABASE_POOL_SIZE: Input should be less than or equal to 1000"),
+        ("ENFORCE_INTERVAL_SECONDS", "86401", "ENFORCE_INTERVAL_SECONDS: Input should be less than or equal to 86400"),
+        ("ROLLOVER_INTERVAL_SECONDS", "86401", "ROLLOVER_INTERVAL_SECONDS: Input should be less than or equal to"),
+        ("SPEND_MAX_AGE_DAYS", "800000", "SPEND_MAX_AGE_DAYS: Input should be less than or equal to 3660"),
+        ("SPEND_MAX_AHEAD_SECONDS", "9" * 30, "SPEND_MAX_AHEAD_SECONDS: Input should be less than or equal to 86400"),
         ("DATA_DIR", "/dev/null/var", "DATA_DIR /dev/null/var: Not a directory"),
     ],
 )
@@ -99,6 +121,43 @@ def test_a_malformed_variable_is_one_line(
     assert says in line
     assert "\n" not in line
     assert "topsecret" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://u:p%40ss@[::1]:6432/db?sslmode=require"),
+        ("DATABASE_URL", "postgres://h/db"),
+        ("DATABASE_URL", "postgresql:///db?host=/run/postgresql"),
+        ("DATABASE_URL", "postgresql://u@%2Frun%2Fpostgresql/db"),
+        ("DATABASE_URL", "sqlite:////tmp/db.sqlite3"),
+        ("DATABASE_URL", "sqlite:///db.sqlite3"),
+        ("REDIS_URL", "redis://h"),
+        ("REDIS_URL", "redis://:p%40ss@h:6379/15"),
+        ("REDIS_URL", "rediss://h:6379/"),
+        ("SPEND_MAX_AGE_DAYS", "3660"),
+    ],
+)
+def test_what_makes_sense_is_taken(name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", variables(tmp_path, **{name: value}))
+    assert str(getattr(environment.read(), name.lower())) == value
+
+
+@pytest.mark.parametrize("url", [None, "sqlite:////tmp/db.sqlite3"])
+def test_an_old_sqlite_is_one_line(url: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.34.1")
+    line = refusal(monkeypatch, variables(tmp_path, ENVIRONMENT="embedded", DATABASE_URL=url))
+    assert line == (
+        "budget_management can't start: SQLite 3.34.1 is too old: 3.35 or newer is needed, or a DATABASE_URL of a "
+        "PostgreSQL"
+    )
+
+
+def test_an_old_sqlite_does_not_matter_to_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(os, "environ", variables(tmp_path))
+    assert environment.read().production
 
 
 @pytest.mark.processes
@@ -140,6 +199,7 @@ def test_the_sqlite_that_runs_is_set_up_so() -> None:
         assert cursor.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert cursor.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
         assert cursor.execute("PRAGMA foreign_keys").fetchone() == (1,)
+        assert cursor.execute("PRAGMA recursive_triggers").fetchone() == (1,)
 
 
 @pytest.mark.postgresql

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import UTC, datetime
+import os
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
@@ -12,8 +13,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from campaigns.models import Brand
-from campaigns.services import catalog, spend
+from campaigns.models import Brand, PeriodicRun
+from campaigns.services import catalog, enforcement, spend
+from tests.doors.running import manage, run
 
 pytestmark = pytest.mark.django_db
 
@@ -67,7 +69,7 @@ def test_overspend_shows_and_every_reason_is_named(brand: Brand) -> None:
     assert line(text, "Night").endswith("0.00 brand daily budget, schedule Wed 00:00")
 
 
-@pytest.mark.parametrize("word", ["Acme [GmbH]", "acme", "ACME", "id"])
+@pytest.mark.parametrize("word", ["Acme [GmbH]", "acme [gmbh]", "acme", "ACME", " acme ", "id"])
 def test_a_brand_is_found_by_name_external_id_or_id(brand: Brand, word: str) -> None:
     catalog.create_brand(now=NOW, name="Other")
     text = printed("--brand", str(brand.pk) if word == "id" else word)
@@ -75,9 +77,76 @@ def test_a_brand_is_found_by_name_external_id_or_id(brand: Brand, word: str) -> 
     assert "Other" not in text
 
 
-def test_an_unknown_brand_ends_with_one_line(brand: Brand) -> None:
-    with pytest.raises(CommandError, match="There is no brand 'nobody'"):
-        printed("--brand", "nobody")
+@pytest.mark.parametrize("word", ["nobody", "Acm", "", "\udcff", "acme\0", "9" * 30, "0"])
+def test_an_unknown_brand_ends_with_one_line(brand: Brand, word: str) -> None:
+    with pytest.raises(CommandError, match="There is no brand with the id, external id or name '") as end:
+        printed("--brand", word)
+    assert end.value.returncode == 1
+    assert str(end.value).isprintable()
+
+
+@pytest.mark.processes
+@pytest.mark.django_db(transaction=True)
+def test_bytes_that_are_no_text_end_with_one_line() -> None:
+    ran = manage("standing", "--brand", os.fsdecode(b"\xff"))
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert ran.err.startswith("Error: There is no brand with the id, external id or name '\\udcff'")
+
+
+def test_upper_and_lower_case_tell_brands_apart_that_differ_in_nothing_else(brand: Brand) -> None:
+    catalog.create_brand(now=NOW, name="ACME")
+    assert "Acme [GmbH]" in printed("--brand", "acme")
+    assert "Acme [GmbH]" not in printed("--brand", "ACME")
+    with pytest.raises(CommandError, match=r"'Acme' may be brand .* and brand .*; give what only one of them has"):
+        printed("--brand", "Acme")
+
+
+def test_an_archived_brand_is_said_to_be_archived(brand: Brand) -> None:
+    catalog.archive_brand(brand_id=brand.pk, now=NOW)
+    assert printed("--brand", "acme") == "Acme [GmbH] is archived.\n"
+    assert printed() == "All brands are archived.\n"
+
+
+def test_log_spend_names_a_reason_as_the_table_does(brand: Brand) -> None:
+    night = brand.campaigns.get(name="Night")
+    with time_machine.travel(NOW, tick=False):
+        said = run("log_spend", night.pk, "50").out
+    words = "brand daily budget, schedule"
+    assert f"is paused ({words});" in said
+    assert words in line(printed(), "Night")
+
+
+@pytest.mark.parametrize(
+    ("age", "says"),
+    [
+        (timedelta(seconds=-5), ""),  # by another machine's clock
+        (timedelta(seconds=180), ""),
+        (timedelta(seconds=181), "The last pass ran 3 minutes ago: is beat running?"),
+        (timedelta(hours=1, minutes=50), "The last pass ran 1 hour ago: is beat running?"),
+        (timedelta(days=3, hours=2), "The last pass ran 3 days ago: is beat running?"),
+    ],
+)
+def test_a_pass_that_is_missed_is_told(brand: Brand, age: timedelta, says: str) -> None:
+    record_pass(NOW - age)
+    record_pass(NOW - age - timedelta(days=1))
+    record_pass(NOW, finished=False)
+    record_pass(NOW, task=PeriodicRun.Task.RESET_DAILY)
+    assert printed().partition("zone.\n")[2].strip() == says
+
+
+def test_no_pass_at_all_is_told_where_there_are_campaigns(brand: Brand) -> None:
+    assert printed().endswith("\nNo pass has run yet: is beat running?\n")
+    enforcement.enforce_all(now=NOW)
+    assert "beat" not in printed()
+    PeriodicRun.objects.all().delete()
+    catalog.create_brand(now=NOW, name="Without campaigns")
+    assert "beat" not in printed("--brand", "without campaigns")
+
+
+def record_pass(
+    at: datetime, *, finished: bool = True, task: PeriodicRun.Task = PeriodicRun.Task.ENFORCE
+) -> PeriodicRun:
+    return PeriodicRun.objects.create(task=task, started_at=at, finished_at=at if finished else None)
 
 
 def test_an_empty_database_says_what_to_do() -> None:

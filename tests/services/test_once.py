@@ -159,7 +159,6 @@ def test_a_rejected_event_may_come_again_corrected() -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.xfail(reason="the age is judged before the ledger is asked", raises=AssertionError)
 def test_an_event_sent_again_when_it_has_become_too_old_is_still_a_duplicate() -> None:
     """Told to record it as an adjustment instead, a person would count it twice."""
     campaign = factories.campaign()

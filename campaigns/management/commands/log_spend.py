@@ -10,9 +10,10 @@ from django.utils import timezone
 
 from campaigns.gateways import cells
 from campaigns.gateways.cells import CellError
+from campaigns.management.commands.standing import short_words
 from campaigns.management.console import PlainCommand, misused, row_id
 from campaigns.models import Campaign, CampaignCounter, counters
-from campaigns.rules import money, periods, reasons
+from campaigns.rules import money, periods
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.periods import Period
 from campaigns.services import spend
@@ -108,6 +109,6 @@ def _standing(campaign: Campaign, now: datetime) -> str:
         money.format_money(money.to_micros(counters.spent(own, period, today)), currency)
         for period in (Period.DAY, Period.MONTH)
     )
-    status = "active" if campaign.is_active else f"paused ({reasons.in_words(campaign.reasons)})"
+    status = "active" if campaign.is_active else f"paused ({short_words(campaign.reasons)})"
     name = f"{campaign} (campaign {campaign.pk} of {campaign.brand})"
     return f"{name} is {status}; spent today {day}, this month {month}."

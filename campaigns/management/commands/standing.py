@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.core.management.base import CommandParser
 from django.utils import timezone
 from rich.table import Table
 from rich.text import Text
 
 from campaigns.management.console import PlainCommand
-from campaigns.models import Brand
+from campaigns.models import Brand, PeriodicRun
+from campaigns.queries.lookup import find_brand
 from campaigns.queries.standing import BrandStanding, CampaignStanding, Limit, standing, tightest
 from campaigns.rules import money, periods, reasons
-from campaigns.rules.errors import BudgetError
+from campaigns.rules.reasons import Reason
 from campaigns.rules.verdict import BudgetScope
 
 WIDE = 140
 """Columns from which on the month is shown, too; in a narrower terminal `Left` still counts it."""
+
+LATE_AFTER = 3
+"""Intervals without a finished pass from which on one is missed."""
 
 
 class Command(PlainCommand):
@@ -37,9 +42,14 @@ class Command(PlainCommand):
     def handle(self, *args: Any, brand: str | None, **options: Any) -> None:
         """Print the standing."""
         now = timezone.now()
-        brands = standing(now=now, brand_ids=None if brand is None else [_brand_id(brand)])
+        only = None if brand is None else find_brand(brand)
+        brands = standing(now=now, brand_ids=None if only is None else [only.pk])
         if options["json"]:
             self.say(json.dumps([_as_json(one) for one in brands], indent=2, ensure_ascii=False))
+        elif only is not None and not brands:
+            self.say(f"{only} is archived.")
+        elif not brands and Brand.objects.exists():
+            self.say("All brands are archived.")
         elif not brands:
             self.say("There are no brands yet. Add one in the admin, or fill the database with: manage.py seed_demo")
         else:
@@ -48,19 +58,9 @@ class Command(PlainCommand):
             self.out.print(_table(brands, now, month=self.out.width >= WIDE))
             self.out.print()
             self.out.print(_summary(brands))
-
-
-def _brand_id(text: str) -> int:
-    """The id of the brand that a person means by an id, an external id or a name."""
-    if text.isascii() and text.isdigit() and len(text) < 19:
-        found = Brand.objects.filter(pk=int(text)).first()
-        if found:
-            return found.pk
-    for field in ("external_id", "name__iexact", "name__istartswith"):
-        matches = list(Brand.objects.filter(**{field: text})[:2])
-        if len(matches) == 1:
-            return matches[0].pk
-    raise BudgetError(f"There is no brand {text!r}; see their names with: manage.py standing")
+            late = _late(brands, now)
+            if late:
+                self.say(late, style="yellow")
 
 
 def _table(brands: list[BrandStanding], now: datetime, *, month: bool) -> Table:
@@ -126,8 +126,13 @@ def _brand_status(brand: BrandStanding) -> Text:
     return Text(text, style="bold" if active or not brand.campaigns else "bold red")
 
 
+def short_words(why: Reason) -> str:
+    """Return pause reasons as a line of a terminal names them, such as `brand daily budget, schedule`."""
+    return ", ".join(code.replace("_", " ") for code in reasons.codes(why))
+
+
 def _status(campaign: CampaignStanding) -> Text:
-    words = ", ".join(code.replace("_", " ") for code in reasons.codes(campaign.reasons))
+    words = short_words(campaign.reasons)
     return Text(words or "active", style="yellow" if words else "green")
 
 
@@ -149,6 +154,27 @@ def _summary(brands: list[BrandStanding]) -> Text:
         f"{active} of {len(campaigns)} campaigns may spend now. "
         "Amounts are in the brand's currency, times are those of its zone."
     )
+
+
+def _late(brands: list[BrandStanding], now: datetime) -> str:
+    """What there is to say when the pass over all campaigns, which time alone needs, is missing."""
+    finished = PeriodicRun.objects.filter(task=PeriodicRun.Task.ENFORCE, finished_at__isnull=False)
+    last = finished.order_by("-started_at").values_list("finished_at", flat=True).first()
+    if last is None:
+        waiting = any(brand.campaigns for brand in brands)
+        return "No pass has run yet: is beat running?" if waiting else ""
+    if now - last <= timedelta(seconds=LATE_AFTER * settings.ENFORCE_INTERVAL_SECONDS):
+        return ""
+    return f"The last pass ran {_roughly(now - last)} ago: is beat running?"
+
+
+def _roughly(age: timedelta) -> str:
+    seconds = int(age.total_seconds())
+    for name, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        number = seconds // size
+        if number:
+            return f"{number:,} {name}{'' if number == 1 else 's'}"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"
 
 
 def _as_json(brand: BrandStanding) -> dict[str, Any]:

@@ -55,6 +55,11 @@ class BrandPlan:
     month_percent: int | None = None
     lively: bool = False
 
+    @property
+    def external_id(self) -> str:
+        """What tells it from a real brand of the same name."""
+        return "demo-" + self.name.lower().replace(" & ", "-").replace(" ", "-")
+
 
 BRANDS = (
     BrandPlan(

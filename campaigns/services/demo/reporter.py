@@ -16,7 +16,7 @@ from campaigns.services.demo.plan import BRANDS, HOURLY_PERCENT, BrandPlan
 from campaigns.services.spend import SpendEvent
 from campaigns.services.status import Change
 
-_PLANS = {plan.name: plan for plan in BRANDS}
+_PLANS = {plan.external_id: plan for plan in BRANDS}
 _TICKS_PER_HOUR = 1_800  # one every two seconds
 
 # A lively brand spends its day's budget in about ten minutes; a credit for invalid traffic takes some of it back.
@@ -36,7 +36,7 @@ def report(*, now: datetime, chance: random.Random) -> Tick:
     """Send one tick's spend for the demo's brands and return what it did. Other brands are left alone."""
     events: list[SpendEvent] = []
     for brand in standing(now=now):
-        plan = _PLANS.get(brand.name)
+        plan = _PLANS.get(brand.external_id or "")
         if plan is not None:
             events += _spend(plan, brand, now, chance)
             events += _credit(plan, brand, chance)

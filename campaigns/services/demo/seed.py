@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from django.db import connection, transaction
 
 from campaigns.models import Brand, Campaign
 from campaigns.queries.standing import BrandStanding, Limit, standing
@@ -39,6 +42,14 @@ def seed(*, now: datetime, days: int = DAYS, luck: int = 1, progress: Callable[[
     """
     if Brand.objects.exists():
         return False
+    # All or nothing, so that an interrupted first start leaves no half a demo. Not on PostgreSQL, which could clear
+    # away no old version of a counter before the end, and would walk through all of them at each update.
+    with transaction.atomic() if connection.vendor == "sqlite" else contextlib.nullcontext():
+        _seed(now, days, luck, progress)
+    return True
+
+
+def _seed(now: datetime, days: int, luck: int, progress: Callable[[int, int], None] | None) -> None:
     chance = random.Random(luck)  # noqa: S311 - a demo, the same each time
     begin = (now - timedelta(days=days)).replace(minute=0, second=0, microsecond=0)
     sown = [campaign for brand in BRANDS for campaign in _sow(brand, begin, now)]
@@ -48,14 +59,13 @@ def seed(*, now: datetime, days: int = DAYS, luck: int = 1, progress: Callable[[
         if progress:
             progress(hour + 1, hours + 1)
     _set_the_scene(sown, now)
-    return True
 
 
 def _sow(plan: BrandPlan, begin: datetime, now: datetime) -> Iterator[Sown]:
     brand = catalog.create_brand(
         now=begin,
         name=plan.name,
-        external_id=plan.name.lower().replace(" & ", "-").replace(" ", "-"),
+        external_id=plan.external_id,
         timezone=plan.zone,
         currency=plan.currency,
         daily_budget=plan.daily,
