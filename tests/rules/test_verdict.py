@@ -355,3 +355,8 @@ def test_no_earlier_quarter_hour_is_free(case: tuple[Terms, datetime]) -> None:
         assert found is None or found >= now + timedelta(50)
     else:
         assert found == expected
+
+
+def test_a_flight_at_the_end_of_all_calendars_resumes_at_no_moment() -> None:
+    terms = Terms(zone=ZoneInfo("UTC"), flight_start=date(9999, 12, 31), schedule=Schedule.from_window(0, 1))
+    assert resumes_at(terms, Spent(), datetime(2025, 6, 18, 12, tzinfo=UTC)) is None
