@@ -437,15 +437,14 @@ def _judge_crossed(
 
 def _line(day: _Day, amounts: Mapping[Key, int], figures: Mapping[Key, int], today: date) -> tuple[int | None, ...]:
     """A campaign with its five counters before and after; None for a counter of a day or month that is over."""
-    keys = day.counters()
-    current = [_is_current(key, today) for key in keys]
-    after = [figures[key] if counts else None for key, counts in zip(keys, current, strict=True)]
-    before = [figures[key] - amounts[key] if counts else None for key, counts in zip(keys, current, strict=True)]
+    is_today = day.day == today
+    is_this_month = is_today or day.day.replace(day=1) == today.replace(day=1)
+    current = (is_today, is_this_month, is_today, is_this_month, True)
+    after = [figures[key] if counts else None for key, counts in zip(day.counters(), current, strict=True)]
+    before = [
+        None if figure is None else figure - amounts[key] for key, figure in zip(day.counters(), after, strict=True)
+    ]
     return (day.campaign_id, *before, *after)
-
-
-def _is_current(key: Key, today: date) -> bool:
-    return key.start == periods.period_start(key.period, today)
 
 
 # A counter that has crossed a budget; NULL, so no, where there is no budget or the counter is not a current one.

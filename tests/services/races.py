@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
@@ -57,6 +57,13 @@ def together(*works: Callable[[], T]) -> list[T]:
     workers = [Worker(work, after=barrier) for work in works]
     for worker in workers:
         worker.start()
+    return results_of(workers)
+
+
+def results_of(workers: Sequence[Worker[T]]) -> list[T]:
+    """Wait for all of them, also where one has failed: none may go on into the next test."""
+    for worker in workers:
+        worker.join(PATIENCE)
     return [worker.result() for worker in workers]
 
 
@@ -109,7 +116,8 @@ def meet(
             waited = two.is_alive()
         finally:
             go_on.set()
-        return Meeting(one.result(), two.result(), waited)
+        first_result, second_result = results_of([one, two])
+        return Meeting(first_result, second_result, waited)
 
 
 @contextmanager
@@ -144,7 +152,7 @@ def queued(*works: Callable[[], Any], behind: Callable[[], object]) -> list[Any]
         for worker in workers:
             worker.start()
             _until(lambda of=worker: not of.is_alive() or waits_for_a_lock(of))  # type: ignore[misc]
-    return [worker.result() for worker in workers]
+    return results_of(workers)
 
 
 def waits_for_a_lock(worker: Worker[Any]) -> bool:

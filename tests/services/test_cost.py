@@ -92,6 +92,13 @@ def test_beyond_the_budget_it_costs_what_it_cost_before() -> None:
     assert written(lambda: spend(campaign, 1)) == RECORDING
 
 
+def test_late_spend_across_a_budget_of_its_own_day_judges_nobody() -> None:
+    campaign = factories.campaign(factories.brand(daily_budget=100), daily_budget=100)
+    spend(campaign, 1)
+    yesterday = NOW - timedelta(days=1)
+    assert written(lambda: spend(campaign, 100, at=yesterday)) == RECORDING
+
+
 def test_rejected_events_write_nothing() -> None:
     assert written(lambda: record_spend([event(-1), event(0)], now=NOW)) == []
 

@@ -20,6 +20,7 @@ from campaigns.rules.periods import Period
 from campaigns.rules.reasons import Reason
 from campaigns.services import audit, catalog, counters, enforcement, reset_daily_budgets, reset_monthly_budgets, status
 from campaigns.services import spend as spending
+from campaigns.services.counters import Key
 from campaigns.services.enforcement import enforce_all
 from campaigns.services.spend import Outcome, Receipt, SpendEvent, record_spend
 from tests import factories
@@ -318,6 +319,50 @@ def test_calls_for_the_same_brands_wait_for_each_other() -> None:
         behind=partial(spend, campaigns[1], 1),
     )
     assert SpendLog.objects.count() == 6
+    reading.assert_all_is_sound(NOW)
+
+
+def lock_of(*keys: Key) -> Callable[[], object]:
+    """What takes the locks of some counters."""
+    return lambda: counters.add(dict.fromkeys(keys, 0))
+
+
+@postgresql
+def test_calls_for_the_same_days_wait_for_each_other() -> None:
+    """The events of a call come in the order of their ids; the counters of its days have an order of their own."""
+    campaign = factories.campaign()
+    yesterday = NOW - timedelta(days=1)
+    for at in (NOW, yesterday):
+        spend(campaign, 1, at=at)
+    first = [event(campaign, 1, event_id="a", at=NOW), event(campaign, 1, event_id="b", at=yesterday)]
+    second = [event(campaign, 1, event_id="c", at=yesterday), event(campaign, 1, event_id="d", at=NOW)]
+    queued(
+        partial(record_spend, first, now=NOW),
+        partial(record_spend, second, now=NOW),
+        behind=lock_of(Key(campaign.brand_id, counters.BRAND, Period.MONTH, TODAY.replace(day=1))),
+    )
+    reading.assert_all_is_sound(NOW)
+
+
+@postgresql
+def test_calls_for_the_same_campaigns_wait_for_each_other() -> None:
+    """One for last month, one for today: of their counters only the campaigns' totals are the same."""
+    brand = factories.brand()
+    one, two = factories.campaign(brand), factories.campaign(brand)
+    long_ago = NOW - timedelta(days=40)
+    for at in (NOW, long_ago):
+        record_spend([event(one, 1, at=at), event(two, 1, at=at)], now=NOW)
+    first = [event(two, 1, event_id="a", at=long_ago), event(one, 1, event_id="b", at=long_ago)]
+    second = [event(one, 1, event_id="c", at=NOW), event(two, 1, event_id="d", at=NOW)]
+    queued(
+        partial(record_spend, first, now=NOW),
+        partial(record_spend, second, now=NOW),
+        # Each call has to stop between its two campaigns.
+        behind=lock_of(
+            Key(brand.pk, one.pk, Period.DAY, long_ago.date()),
+            Key(brand.pk, two.pk, Period.DAY, TODAY),
+        ),
+    )
     reading.assert_all_is_sound(NOW)
 
 
