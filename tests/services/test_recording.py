@@ -256,6 +256,14 @@ def test_sums_past_the_precision_of_a_float_are_exact() -> None:
     assert audit.check_ledger() == []
 
 
+def test_the_sum_of_one_call_past_the_precision_of_a_float_is_exact() -> None:
+    campaign = factories.campaign()
+    record_spend([event(campaign, amount) for amount in ["1000000000"] * 9 + ["7199254.740993"]], now=NOW)
+    assert reading.counted(campaign, Period.TOTAL, EVER) == Decimal(2**53 + 1).scaleb(-6)
+    assert reading.counted(campaign.brand, Period.DAY, TODAY) == Decimal(2**53 + 1).scaleb(-6)
+    assert audit.check_ledger() == []
+
+
 def test_a_budget_is_told_from_a_spend_one_micro_below_it() -> None:
     campaign = factories.campaign(total_budget="9007199254.740993")
     record_spend([event(campaign, "1000000000") for _ in range(9)], now=NOW)
