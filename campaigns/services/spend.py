@@ -36,6 +36,7 @@ MAX_EVENTS = 10_000
 
 MAX_EVENT_ID = 128
 _MAX_ID = 2**63 - 1
+_MAX_SHOWN = 10**30
 _FIRST_YEAR = 1970  # before it nothing was ever recorded, and calendars end somewhere
 
 KINDS = {"spend": SpendLog.Kind.SPEND, "adjustment": SpendLog.Kind.ADJUSTMENT}
@@ -229,7 +230,9 @@ def _entry(
         raise _RejectedError(f"The event id must be 1 to {MAX_EVENT_ID} printable characters.")
     home = homes.get(event.campaign_id)
     if home is None or type(event.campaign_id) is not int:  # True and 1.0 would find campaign 1
-        raise _RejectedError(f"There is no campaign {event.campaign_id}.")
+        # Nor does every number fit a sentence: Python refuses to write out one of thousands of digits.
+        shown = event.campaign_id if abs(event.campaign_id) <= _MAX_SHOWN else "of such an id"
+        raise _RejectedError(f"There is no campaign {shown}.")
     kind = KINDS.get(event.kind)
     if kind is None:
         raise _RejectedError("The kind is neither 'spend' nor 'adjustment'.")

@@ -394,3 +394,9 @@ def test_the_same_instant_is_the_same_event_whatever_its_offset() -> None:
     spend(campaign, 1, at=at, event_id="a")
     again = spend(campaign, 1, at=at.astimezone(timezone(timedelta(hours=5, minutes=45))), event_id="a")
     assert again.results[0].outcome is Outcome.DUPLICATE
+
+
+def test_an_id_too_long_to_write_out_is_rejected_and_the_rest_counts() -> None:
+    campaign = factories.campaign()
+    receipt = record_spend([event(campaign, 1), event(10**5000, 1)], now=NOW)
+    assert [result.outcome for result in receipt.results] == [Outcome.RECORDED, Outcome.REJECTED]
