@@ -148,13 +148,13 @@ def _rows(events: Sequence[SpendEvent], now: datetime) -> list[tuple[Any, ...]]:
     homes = {c.pk: c.brand for c in Campaign.objects.select_related("brand")}
     return [
         (
-            homes[event.campaign_id].pk,
+            homes[event.campaign_id or 0].pk,
             event.event_id,
             event.campaign_id,
             1,
             money.parse_amount(event.amount),
             event.timestamp,
-            periods.local_date(event.timestamp or now, homes[event.campaign_id].timezone),
+            periods.local_date(event.timestamp or now, homes[event.campaign_id or 0].timezone),
             "",
             now,
         )

@@ -18,6 +18,8 @@ from django.utils import timezone
 from unfold.decorators import action as unfold_action
 from unfold.enums import ActionVariant
 
+from campaigns.services.status import Actor
+
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as UnfoldModelAdmin
     from django.contrib.admin import RelatedFieldListFilter as AutocompleteFilter
@@ -78,9 +80,9 @@ def moment(request: HttpRequest) -> datetime:
     return cast("datetime", request.META[_MOMENT])
 
 
-def actor(request: HttpRequest) -> int | None:
-    """Return the id of the person who asks."""
-    return request.user.pk
+def actor(request: HttpRequest) -> Actor:
+    """Return the person who asks."""
+    return Actor(user_id=request.user.pk)
 
 
 def figures(row: models.Model) -> Any:

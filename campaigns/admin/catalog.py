@@ -37,7 +37,7 @@ from campaigns.queries.standing import CampaignStanding, Limit
 from campaigns.rules import periods, reasons
 from campaigns.rules.verdict import BudgetScope
 from campaigns.services import catalog
-from campaigns.services.status import Change
+from campaigns.services.status import Actor, Change
 
 _MONEY: Mapping[type[Field[Any, Any]], Mapping[str, Any]] = {
     MoneyField: {"widget": widgets.UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"})}
@@ -126,7 +126,7 @@ class BrandAdmin(ServiceAdmin[Brand]):
         if not change:
             obj.pk = catalog.create_brand(now=now, **form.all_fields()).pk
         elif fields:
-            changes = catalog.update_brand(brand_id=obj.pk, now=now, actor_id=actor(request), **fields)
+            changes = catalog.update_brand(brand_id=obj.pk, now=now, by=actor(request), **fields)
         obj.refresh_from_db()
         for message, level in _told(changes):
             self.message_user(request, message, level)
@@ -134,9 +134,9 @@ class BrandAdmin(ServiceAdmin[Brand]):
             found = listing.brand_figures([obj], now=now)[obj.pk]
             self.message_user(request, f"{obj}: {_brand_sentence(found)}", messages.INFO)
 
-    def archive_one(self, pk: int, *, now: datetime, actor_id: int | None) -> None:
+    def archive_one(self, pk: int, *, now: datetime, by: Actor) -> None:
         """Archive it with its campaigns."""
-        catalog.archive_brand(brand_id=pk, now=now, actor_id=actor_id)
+        catalog.archive_brand(brand_id=pk, now=now, by=by)
 
     def delete_one(self, pk: int) -> None:
         """Delete it with its campaigns."""
@@ -291,21 +291,21 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
 
     def save_model(self, request: HttpRequest, obj: Campaign, form: Any, change: Any) -> None:
         """Create or change it and its schedule by the services, and tell how it stands."""
-        fields, now, actor_id = form.changed_fields(), moment(request), actor(request)
+        fields, now, by = form.changed_fields(), moment(request), actor(request)
         if not change:
             brand_id = form.cleaned_data["brand"].pk
-            obj.pk = catalog.create_campaign(brand_id=brand_id, now=now, actor_id=actor_id, **form.all_fields()).pk
+            obj.pk = catalog.create_campaign(brand_id=brand_id, now=now, by=by, **form.all_fields()).pk
         elif fields:
-            catalog.update_campaign(campaign_id=obj.pk, now=now, actor_id=actor_id, **fields)
+            catalog.update_campaign(campaign_id=obj.pk, now=now, by=by, **fields)
         if form.schedule_changed():
-            _save_schedule(obj.pk, form.cleaned_data, now=now, actor_id=actor_id)
+            _save_schedule(obj.pk, form.cleaned_data, now=now, by=by)
         obj.refresh_from_db()
         message, level = _status_message(obj, now)
         self.message_user(request, message, level)
 
-    def archive_one(self, pk: int, *, now: datetime, actor_id: int | None) -> None:
+    def archive_one(self, pk: int, *, now: datetime, by: Actor) -> None:
         """Archive it."""
-        catalog.archive_campaign(campaign_id=pk, now=now, actor_id=actor_id)
+        catalog.archive_campaign(campaign_id=pk, now=now, by=by)
 
     def delete_one(self, pk: int) -> None:
         """Delete it."""
@@ -335,7 +335,7 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
 
         def verb(row: Campaign) -> tuple[str, int]:
             now, note = moment(request), form.cleaned_data["note"]
-            catalog.pause(campaign_id=row.pk, now=now, actor_id=actor(request), note=note)
+            catalog.pause(campaign_id=row.pk, now=now, by=actor(request), note=note)
             return _status_message(row, now)
 
         return self.act(request, object_id, verb)
@@ -354,7 +354,7 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
 
         def verb(row: Campaign) -> tuple[str, int]:
             now, note = moment(request), form.cleaned_data["note"]
-            catalog.resume(campaign_id=row.pk, now=now, actor_id=actor(request), note=note)
+            catalog.resume(campaign_id=row.pk, now=now, by=actor(request), note=note)
             return _status_message(row, now)
 
         return self.act(request, object_id, verb)
@@ -378,9 +378,9 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
         did: str,
         not_: str,
     ) -> None:
-        now, actor_id, note = moment(request), actor(request), one_line(request.POST.get("note", ""))
+        now, by, note = moment(request), actor(request), one_line(request.POST.get("note", ""))
         rows = self.selected(queryset.filter(archived_at=None))
-        changes = [verb(campaign_id=row.pk, now=now, actor_id=actor_id, note=note) for row in rows]
+        changes = [verb(campaign_id=row.pk, now=now, by=by, note=note) for row in rows]
         changed = [change for change in changes if change is not None]
         if changed:
             self.message_user(request, did.format(words.count(len(changed), "campaign")), messages.SUCCESS)
@@ -491,7 +491,7 @@ def _names(campaign_ids: Sequence[int]) -> str:
     return words.named([*names, *[""] * more], MAX_NAMED)
 
 
-def _save_schedule(campaign_id: int, data: dict[str, Any], *, now: datetime, actor_id: int | None) -> None:
+def _save_schedule(campaign_id: int, data: dict[str, Any], *, now: datetime, by: Actor) -> None:
     match data["hours"]:
         case "window":
             catalog.set_window(
@@ -500,9 +500,9 @@ def _save_schedule(campaign_id: int, data: dict[str, Any], *, now: datetime, act
                 end_hour=data["end_hour"],
                 weekdays=weekday_bits(data["weekdays"]),
                 now=now,
-                actor_id=actor_id,
+                by=by,
             )
         case "grid":
-            catalog.set_grid(campaign_id=campaign_id, grid=data["grid"], now=now, actor_id=actor_id)
+            catalog.set_grid(campaign_id=campaign_id, grid=data["grid"], now=now, by=by)
         case _:
-            catalog.clear_schedule(campaign_id=campaign_id, now=now, actor_id=actor_id)
+            catalog.clear_schedule(campaign_id=campaign_id, now=now, by=by)

@@ -49,7 +49,7 @@ class StatusChangeAdmin(ReadOnlyAdmin[StatusChange]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StatusChange]:
         """Return the changes with what they are about, also where that is gone: a join would drop the row."""
-        return super().get_queryset(request).prefetch_related("brand", "campaign", "actor")
+        return super().get_queryset(request).prefetch_related("brand", "campaign", "actor", "api_key")
 
     @admin.display(description="When", ordering="id")
     def when(self, change: StatusChange) -> SafeString | str:
@@ -87,7 +87,10 @@ class StatusChangeAdmin(ReadOnlyAdmin[StatusChange]):
 
     @admin.display(description="By")
     def person(self, change: StatusChange) -> str:
-        """Who, if a person did it."""
+        """Who, if a person or an API key did it."""
+        if change.api_key_id is not None:
+            key = _or(lambda: change.api_key, None)
+            return f"deleted key {change.api_key_id}" if key is None else f"key {key}"
         if change.actor_id is None:
             return words.NONE
         actor = _or(lambda: change.actor, None)

@@ -20,6 +20,7 @@ from campaigns.admin import words
 from campaigns.admin.base import BaseAdmin, DialogForm, action, actor, moment
 from campaigns.models import Brand, Campaign
 from campaigns.rules.errors import BudgetError
+from campaigns.services.status import Actor
 
 MAX_SELECTED = 1_000
 """Rows that one action above a list works on; each is a transaction of its own."""
@@ -82,7 +83,7 @@ class ServiceAdmin(BaseAdmin[_Row]):
 
     # What the two models do differently.
 
-    def archive_one(self, pk: int, *, now: datetime, actor_id: int | None) -> None:
+    def archive_one(self, pk: int, *, now: datetime, by: Actor) -> None:
         """Archive a row by its service."""
         raise NotImplementedError
 
@@ -279,5 +280,5 @@ class ServiceAdmin(BaseAdmin[_Row]):
 
     def _archive(self, request: HttpRequest, row: _Row) -> None:
         with transaction.atomic():
-            self.archive_one(row.pk, now=moment(request), actor_id=actor(request))
+            self.archive_one(row.pk, now=moment(request), by=actor(request))
             self.log_change(request, row, "Archived.")

@@ -16,13 +16,15 @@ import campaigns.models.catalog
 import campaigns.models.fields
 from campaigns.models import append_only, storage
 
+APPEND_ONLY = ("campaigns_spendlog", "campaigns_statuschange")
+
 
 def install(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    append_only.install(schema_editor)
+    append_only.install(schema_editor, APPEND_ONLY)
 
 
 def remove(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    append_only.remove(schema_editor)
+    append_only.remove(schema_editor, APPEND_ONLY)
 
 
 def tune_storage(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-TABLES = ("campaigns_spendlog", "campaigns_statuschange")
+TABLES = ("campaigns_spendlog", "campaigns_statuschange", "campaigns_catalogchange")
 
 _POSTGRESQL_FUNCTION = """
 CREATE OR REPLACE FUNCTION campaigns_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -19,19 +19,19 @@ END $$
 """
 
 
-def install(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Create the triggers on every append-only table."""
+def install(schema_editor: BaseDatabaseSchemaEditor, tables: Sequence[str] = TABLES) -> None:
+    """Create the triggers on every append-only table, or on those that a migration knows of."""
     connection = schema_editor.connection
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(_POSTGRESQL_FUNCTION)
-        for statement in _create_statements(connection):
+        for statement in _create_statements(connection, tables):
             cursor.execute(statement)
 
 
-def remove(schema_editor: BaseDatabaseSchemaEditor) -> None:
+def remove(schema_editor: BaseDatabaseSchemaEditor, tables: Sequence[str] = TABLES) -> None:
     """Drop the triggers, and on PostgreSQL the function behind them."""
-    _drop(schema_editor.connection)
+    lift(schema_editor.connection, tables)
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute("DROP FUNCTION IF EXISTS campaigns_append_only()")
 
@@ -39,25 +39,26 @@ def remove(schema_editor: BaseDatabaseSchemaEditor) -> None:
 @contextlib.contextmanager
 def suspended(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Lift the triggers for a while. For test suites that empty their tables; the product never does."""
-    _drop(connection)
+    lift(connection)
     try:
         yield
     finally:
         with connection.cursor() as cursor:
-            for statement in _create_statements(connection):
+            for statement in _create_statements(connection, TABLES):
                 cursor.execute(statement)
 
 
-def _drop(connection: BaseDatabaseWrapper) -> None:
+def lift(connection: BaseDatabaseWrapper, tables: Sequence[str] = TABLES) -> None:
+    """Drop the triggers. For a migration that has to rebuild a table, which on SQLite takes its triggers with it."""
     with connection.cursor() as cursor:
-        for table in TABLES:
+        for table in tables:
             for verb in ("update", "delete"):
                 on_table = f" ON {table}" if connection.vendor == "postgresql" else ""
                 cursor.execute(f"DROP TRIGGER IF EXISTS {table}_no_{verb}{on_table}")
 
 
-def _create_statements(connection: BaseDatabaseWrapper) -> Iterator[str]:
-    for table in TABLES:
+def _create_statements(connection: BaseDatabaseWrapper, tables: Sequence[str]) -> Iterator[str]:
+    for table in tables:
         for verb in ("update", "delete"):
             head = f"CREATE TRIGGER {table}_no_{verb} BEFORE {verb.upper()} ON {table}"
             if connection.vendor == "postgresql":

@@ -65,7 +65,10 @@ COLUMNS = """
     c.total_budget AS campaign_total_budget,
     COALESCE(bd.spent, 0) AS brand_daily_spent, COALESCE(bm.spent, 0) AS brand_monthly_spent,
     COALESCE(cd.spent, 0) AS campaign_daily_spent, COALESCE(cm.spent, 0) AS campaign_monthly_spent,
-    COALESCE(ct.spent, 0) AS campaign_total_spent
+    COALESCE(ct.spent, 0) AS campaign_total_spent,
+    COALESCE(bd.held, 0) AS brand_daily_held, COALESCE(bm.held, 0) AS brand_monthly_held,
+    COALESCE(cd.held, 0) AS campaign_daily_held, COALESCE(cm.held, 0) AS campaign_monthly_held,
+    COALESCE(ct.held, 0) AS campaign_total_held
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from campaigns.models.access import ApiKey
 from campaigns.models.catalog import Brand, Campaign
 from campaigns.models.counters import PeriodKind
 from campaigns.models.fields import MoneyField, ReasonsField
@@ -50,7 +51,18 @@ class StatusChange(models.Model):
         db_index=False,
         related_name="+",
     )
+    api_key = models.ForeignKey(
+        ApiKey,
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        help_text="The key that did it, where no person did.",
+    )
     note = models.CharField(max_length=500, default="", blank=True)
+    transaction_id = models.BigIntegerField(help_text="The transaction it came with: see models/feed.py.")
     brand_daily_spent = MoneyField()
     brand_daily_budget = MoneyField(null=True)
     brand_monthly_spent = MoneyField()
@@ -64,10 +76,44 @@ class StatusChange(models.Model):
 
     class Meta:
         ordering = ("-id",)
-        indexes = (models.Index(fields=("campaign", "id"), name="statuschange_campaign"),)
+        indexes = (
+            models.Index(fields=("campaign", "id"), name="statuschange_campaign"),
+            models.Index(fields=("transaction_id",), name="statuschange_transaction"),
+        )
 
     def __str__(self) -> str:
         return f"{reasons.in_words(self.from_reasons)} → {reasons.in_words(self.to_reasons)}"
+
+
+class CatalogChange(models.Model):
+    """Something was set on a brand or a campaign: the status feed tells the campaigns concerned again.
+
+    A change of status has its own journal; this is for what changes without one, such as a campaign that is created
+    active, an external id, or a budget that moves the moment at which a campaign resumes. Append-only.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    brand = models.ForeignKey(
+        Brand, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="catalog_changes"
+    )
+    campaign = models.ForeignKey(
+        Campaign,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="catalog_changes",
+        help_text="Empty: all campaigns of the brand.",
+    )
+    at = models.DateTimeField()
+    transaction_id = models.BigIntegerField(help_text="The transaction it came with: see models/feed.py.")
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (models.Index(fields=("transaction_id",), name="catalogchange_transaction"),)
+
+    def __str__(self) -> str:
+        return f"Change {self.pk}"
 
 
 class RollOver(models.Model):

@@ -14,7 +14,8 @@ from campaigns.models import Brand, SpendLog
 from campaigns.models.rows import Rows
 from campaigns.rules.errors import BudgetError
 
-_MAX_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
+"""The largest id that the database can have."""
 
 
 class By(enum.StrEnum):
@@ -34,6 +35,7 @@ class Home(NamedTuple):
     """A campaign that was found, with what reading its spend takes."""
 
     campaign_id: int
+    external_id: str | None
     brand_id: int
     brand: str
     zone: ZoneInfo
@@ -79,8 +81,26 @@ def find_campaigns(
     matches: dict[str, list[_Match]] = {reference: [] for reference in references}
     for match in _matches([reference for reference in references if reference.isprintable()], by, brand):
         matches[match.reference].append(match)
-    homes = _homes({match.campaign_id for found in matches.values() for match in found})
+    homes = find_homes({match.campaign_id for found in matches.values() for match in found})
     return {reference: _verdict(reference, found, homes, by, brand) for reference, found in matches.items()}
+
+
+def find_homes(campaign_ids: Collection[int]) -> dict[int, Home]:
+    """Return the campaigns that there are of these ids."""
+    rows = Rows(connection, {"id": "bigint"}, [[number for number in campaign_ids if 0 < number <= MAX_ID]])
+    return {home.campaign_id: home for home in _homes(rows, "c.id = rows.id")}
+
+
+def find_homes_by_external_id(references: Collection[tuple[int, str]]) -> dict[tuple[int, str], Home]:
+    """Return the campaigns that there are of these brands and external ids."""
+    known = [reference for reference in references if 0 < reference[0] <= MAX_ID and reference[1].isprintable()]
+    rows = Rows(
+        connection,
+        {"brand_id": "bigint", "external_id": "text"},
+        [[brand_id for brand_id, _ in known], [external_id for _, external_id in known]],
+    )
+    homes = _homes(rows, "c.brand_id = rows.brand_id AND c.external_id = rows.external_id")
+    return {(home.brand_id, home.external_id): home for home in homes if home.external_id is not None}
 
 
 def find_recorded(events: Collection[tuple[int, str]]) -> dict[tuple[int, str], Recorded]:
@@ -102,6 +122,21 @@ def find_recorded(events: Collection[tuple[int, str]]) -> dict[tuple[int, str], 
             (brand_id, event_id): Recorded(campaign_id, SpendLog.Kind(kind), micros)
             for brand_id, event_id, campaign_id, kind, micros in cursor.fetchall()
         }
+
+
+def _homes(rows: Rows, match: str) -> list[Home]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT c.id, c.external_id, b.id, b.name, b.timezone, b.currency FROM {rows.sql}
+            JOIN campaigns_campaign c ON {match} JOIN campaigns_brand b ON b.id = c.brand_id
+            """,
+            rows.params,
+        )
+        return [
+            Home(campaign_id, external_id, brand_id, brand, ZoneInfo(zone), currency)
+            for campaign_id, external_id, brand_id, brand, zone, currency in cursor.fetchall()
+        ]
 
 
 class _Match(NamedTuple):
@@ -134,19 +169,6 @@ def _matches(references: Sequence[str], by: Sequence[By], brand: Brand | None) -
             cursor.execute(statement, [*rows.params, *brand_params])
             matches += [_Match(str(row[0]), By(row[1]), row[2], row[3], bool(row[4])) for row in cursor.fetchall()]
         return matches
-
-
-def _homes(campaign_ids: Collection[int]) -> dict[int, Home]:
-    rows = Rows(connection, {"id": "bigint"}, [list(campaign_ids)])
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT c.id, b.id, b.name, b.timezone, b.currency FROM {rows.sql}
-            JOIN campaigns_campaign c ON c.id = rows.id JOIN campaigns_brand b ON b.id = c.brand_id
-            """,
-            rows.params,
-        )
-        return {row[0]: Home(row[0], row[1], row[2], ZoneInfo(row[3]), row[4]) for row in cursor.fetchall()}
 
 
 def _verdict(
@@ -184,7 +206,7 @@ def _as_id(reference: str) -> int | None:
     if not (reference.isascii() and reference.isdigit() and len(reference) <= 19 and reference[0] != "0"):
         return None
     number = int(reference)
-    return number if number <= _MAX_ID else None
+    return number if number <= MAX_ID else None
 
 
 def _shown(text: str) -> str:

@@ -16,14 +16,14 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 
-from campaigns.models import Brand, Campaign, DaypartingSchedule, SpendLog, StatusChange
+from campaigns.models import Brand, Campaign, DaypartingSchedule, Hold, SpendLog, StatusChange
 from campaigns.models.figures import Campaigns
 from campaigns.rules import money, periods
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.schedules import ALL_WEEKDAYS, Schedule, ScheduleError
 from campaigns.rules.texts import TextError, check_note
-from campaigns.services import counters, enforcement, status
-from campaigns.services.status import Because, Change
+from campaigns.services import counters, enforcement, feed, status
+from campaigns.services.status import NOBODY, Actor, Because, Change
 
 Budget = Decimal | str | int | None
 """A budget as callers give it, in currency units; None is no limit."""
@@ -68,9 +68,7 @@ def create_brand(*, now: datetime, **fields: Unpack[BrandFields]) -> Brand:
     return brand
 
 
-def update_brand(
-    *, brand_id: int, now: datetime, actor_id: int | None = None, **fields: Unpack[BrandFields]
-) -> list[Change]:
+def update_brand(*, brand_id: int, now: datetime, by: Actor = NOBODY, **fields: Unpack[BrandFields]) -> list[Change]:
     """Change a brand and judge its campaigns; return the status changes."""
     with transaction.atomic():
         brand = _locked_brand(brand_id)
@@ -83,13 +81,12 @@ def update_brand(
         status.lock(Campaigns.of_brands(connection, [brand.pk]))
         with _saving():
             brand.save(update_fields=list(fields))
-        because = Because(cause=_cause(set(fields)), actor_id=actor_id)
+        feed.announce(brand_id=brand.pk, now=now)
+        because = Because(cause=_cause(set(fields)), by=by)
         return enforcement.judge_brands([brand.pk], now=now, because=because)
 
 
-def create_campaign(
-    *, brand_id: int, now: datetime, actor_id: int | None = None, **fields: Unpack[CampaignFields]
-) -> Campaign:
+def create_campaign(*, brand_id: int, now: datetime, by: Actor = NOBODY, **fields: Unpack[CampaignFields]) -> Campaign:
     """Create a campaign of a brand and judge it."""
     with transaction.atomic():
         brand = _locked_brand(brand_id)
@@ -101,14 +98,15 @@ def create_campaign(
         _set(campaign, fields)
         with _saving():
             campaign.save(force_insert=True)
-        because = Because(cause=StatusChange.Cause.CREATED, actor_id=actor_id)
+        feed.announce(brand_id=brand.pk, campaign_id=campaign.pk, now=now)
+        because = Because(cause=StatusChange.Cause.CREATED, by=by)
         enforcement.judge_campaigns([campaign.pk], now=now, because=because)
     campaign.refresh_from_db()
     return campaign
 
 
 def update_campaign(
-    *, campaign_id: int, now: datetime, actor_id: int | None = None, **fields: Unpack[CampaignFields]
+    *, campaign_id: int, now: datetime, by: Actor = NOBODY, **fields: Unpack[CampaignFields]
 ) -> list[Change]:
     """Change a campaign and judge it; return its status change, if any."""
     with transaction.atomic():
@@ -119,7 +117,8 @@ def update_campaign(
         _set(campaign, fields)
         with _saving():
             campaign.save(update_fields=list(fields))
-        because = Because(cause=_cause(set(fields)), actor_id=actor_id)
+        feed.announce(brand_id=brand.pk, campaign_id=campaign.pk, now=now)
+        because = Because(cause=_cause(set(fields)), by=by)
         return enforcement.judge_campaigns([campaign.pk], now=now, because=because)
 
 
@@ -130,7 +129,7 @@ def set_window(
     end_hour: int,
     weekdays: int = ALL_WEEKDAYS,
     now: datetime,
-    actor_id: int | None = None,
+    by: Actor = NOBODY,
 ) -> list[Change]:
     """Let a campaign spend from start_hour to before end_hour on some weekdays (bits, Monday is 1), and judge it."""
     try:
@@ -138,47 +137,49 @@ def set_window(
     except ScheduleError as error:
         raise BudgetError(str(error)) from error
     form = {"start_hour": start_hour, "end_hour": end_hour, "weekdays": weekdays, "grid": None}
-    return _put_schedule(campaign_id, form, now, actor_id)
+    return _put_schedule(campaign_id, form, now, by)
 
 
-def set_grid(*, campaign_id: int, grid: str, now: datetime, actor_id: int | None = None) -> list[Change]:
+def set_grid(*, campaign_id: int, grid: str, now: datetime, by: Actor = NOBODY) -> list[Change]:
     """Let a campaign spend in the hours of the week that are 1 in the grid (168 from Monday 00:00), and judge it."""
     try:
         hours = Schedule.from_grid(grid).hours
     except ScheduleError as error:
         raise BudgetError(str(error)) from error
     form = {"start_hour": None, "end_hour": None, "weekdays": None, "grid": hours}
-    return _put_schedule(campaign_id, form, now, actor_id)
+    return _put_schedule(campaign_id, form, now, by)
 
 
-def clear_schedule(*, campaign_id: int, now: datetime, actor_id: int | None = None) -> list[Change]:
+def clear_schedule(*, campaign_id: int, now: datetime, by: Actor = NOBODY) -> list[Change]:
     """Let a campaign spend at any hour, and judge it."""
-    return _put_schedule(campaign_id, None, now, actor_id)
+    return _put_schedule(campaign_id, None, now, by)
 
 
-def pause(*, campaign_id: int, now: datetime, actor_id: int | None = None, note: str = "") -> Change | None:
+def pause(*, campaign_id: int, now: datetime, by: Actor = NOBODY, note: str = "") -> Change | None:
     """Pause a campaign until a person resumes it; return the change, None if a person had paused it before."""
-    return _set_pause(campaign_id, now, actor_id, note, paused=True)
+    return _set_pause(campaign_id, now, by, note, paused=True)
 
 
-def resume(*, campaign_id: int, now: datetime, actor_id: int | None = None, note: str = "") -> Change | None:
+def resume(*, campaign_id: int, now: datetime, by: Actor = NOBODY, note: str = "") -> Change | None:
     """Lift a person's pause; return the change, None if there was none. Other reasons keep it paused."""
-    return _set_pause(campaign_id, now, actor_id, note, paused=False)
+    return _set_pause(campaign_id, now, by, note, paused=False)
 
 
-def archive_brand(*, brand_id: int, now: datetime, actor_id: int | None = None) -> None:
+def archive_brand(*, brand_id: int, now: datetime, by: Actor = NOBODY) -> None:
     """Take a brand and its campaigns out of use for good; their ledger and journal stay."""
     with transaction.atomic():
         brand = _locked_brand(brand_id)
-        _archive(Campaigns.of_brands(connection, [brand.pk]), brand.campaigns.all(), now, actor_id)
+        _archive(Campaigns.of_brands(connection, [brand.pk]), brand.campaigns.all(), now, by)
         Brand.objects.filter(pk=brand.pk, archived_at=None).update(archived_at=now)
+        feed.announce(brand_id=brand.pk, now=now)
 
 
-def archive_campaign(*, campaign_id: int, now: datetime, actor_id: int | None = None) -> None:
+def archive_campaign(*, campaign_id: int, now: datetime, by: Actor = NOBODY) -> None:
     """Take a campaign out of use for good; its ledger and journal stay."""
     with transaction.atomic():
-        pk = _campaign(campaign_id).pk
-        _archive(Campaigns.with_ids(connection, [pk]), Campaign.objects.filter(pk=pk), now, actor_id)
+        campaign = _campaign(campaign_id)
+        _archive(Campaigns.with_ids(connection, [campaign.pk]), Campaign.objects.filter(pk=campaign.pk), now, by)
+        feed.announce(brand_id=campaign.brand_id, campaign_id=campaign.pk, now=now)
 
 
 def delete_brand(*, brand_id: int) -> None:
@@ -187,6 +188,8 @@ def delete_brand(*, brand_id: int) -> None:
         brand = _locked_brand(brand_id)
         if SpendLog.objects.filter(brand=brand).exists():
             raise BudgetError(f"{brand} has spend and can't be deleted; archive it instead.")
+        if Hold.objects.filter(brand=brand).exists():
+            raise BudgetError(f"{brand} has holds and can't be deleted; archive it instead.")
         counters.remove_empty(brand_id=brand.pk)
         ids = brand.campaigns.order_by("pk").values_list("pk", flat=True)
         while some := list(ids[:DELETED_AT_ONCE]):
@@ -200,6 +203,8 @@ def delete_campaign(*, campaign_id: int) -> None:
         campaign = _campaign(campaign_id)
         if SpendLog.objects.filter(campaign=campaign).exists():
             raise BudgetError(f"{campaign} has spend and can't be deleted; archive it instead.")
+        if Hold.objects.filter(campaign=campaign).exists():
+            raise BudgetError(f"{campaign} has holds and can't be deleted; archive it instead.")
         counters.remove_empty(campaign_id=campaign.pk)
         campaign.delete()
 
@@ -284,7 +289,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _put_schedule(
-    campaign_id: int, form: Mapping[str, int | str | None] | None, now: datetime, actor_id: int | None
+    campaign_id: int, form: Mapping[str, int | str | None] | None, now: datetime, by: Actor
 ) -> list[Change]:
     with transaction.atomic():
         campaign = _campaign(campaign_id)
@@ -292,11 +297,12 @@ def _put_schedule(
             DaypartingSchedule.objects.filter(campaign=campaign).delete()
         else:
             DaypartingSchedule.objects.update_or_create(campaign=campaign, defaults=form)
-        because = Because(cause=StatusChange.Cause.SCHEDULE, actor_id=actor_id)
+        feed.announce(brand_id=campaign.brand_id, campaign_id=campaign.pk, now=now)
+        because = Because(cause=StatusChange.Cause.SCHEDULE, by=by)
         return enforcement.judge_campaigns([campaign.pk], now=now, because=because)
 
 
-def _set_pause(campaign_id: int, now: datetime, actor_id: int | None, note: str, *, paused: bool) -> Change | None:
+def _set_pause(campaign_id: int, now: datetime, by: Actor, note: str, *, paused: bool) -> Change | None:
     try:
         check_note(note)
     except TextError as error:
@@ -307,14 +313,14 @@ def _set_pause(campaign_id: int, now: datetime, actor_id: int | None, note: str,
         if campaign.archived_at is not None:
             raise BudgetError(f"{campaign} is archived; it can't be paused or resumed.")
         Campaign.objects.filter(pk=campaign.pk).update(paused_manually=paused)
-        because = Because(cause=StatusChange.Cause.PERSON, actor_id=actor_id, note=note)
+        because = Because(cause=StatusChange.Cause.PERSON, by=by, note=note)
         changes = enforcement.judge_campaigns([campaign.pk], now=now, because=because)
     return changes[0] if changes else None
 
 
-def _archive(campaigns: Campaigns, rows: QuerySet[Campaign], now: datetime, actor_id: int | None) -> None:
+def _archive(campaigns: Campaigns, rows: QuerySet[Campaign], now: datetime, by: Actor) -> None:
     """Pause the campaigns as a person's decision, then take them out of the judging. rows: the same campaigns."""
     status.lock(campaigns)
     rows.filter(archived_at=None).update(paused_manually=True)
-    status.judge(campaigns, now=now, because=Because(cause=StatusChange.Cause.ARCHIVED, actor_id=actor_id))
+    status.judge(campaigns, now=now, because=Because(cause=StatusChange.Cause.ARCHIVED, by=by))
     rows.filter(archived_at=None).update(archived_at=now)

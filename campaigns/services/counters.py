@@ -6,6 +6,7 @@ that changes what a budget is judged on takes these locks before it reads the ot
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import NamedTuple, cast
@@ -32,6 +33,35 @@ class Key(NamedTuple):
     campaign_id: int
     period: Period
     start: date
+
+
+class BudgetDay(NamedTuple):
+    """A campaign's budget day: what the counters of the campaign and its brand are keyed by."""
+
+    brand_id: int
+    campaign_id: int
+    day: date
+
+    def counters(self) -> tuple[Key, Key, Key, Key, Key]:
+        """The counters it counts in: the brand's day and month, the campaign's day, month and total."""
+        brand_id, campaign_id, day = self
+        month = periods.period_start(Period.MONTH, day)
+        return (
+            Key(brand_id, BRAND, Period.DAY, day),
+            Key(brand_id, BRAND, Period.MONTH, month),
+            Key(brand_id, campaign_id, Period.DAY, day),
+            Key(brand_id, campaign_id, Period.MONTH, month),
+            Key(brand_id, campaign_id, Period.TOTAL, periods.TOTAL_START),
+        )
+
+
+def spread(by_day: Mapping[BudgetDay, int]) -> dict[Key, int]:
+    """Return what each counter is to be added when budget days are, in micros."""
+    amounts: dict[Key, int] = defaultdict(int)
+    for day, micros in by_day.items():
+        for key in day.counters():
+            amounts[key] += micros
+    return amounts
 
 
 def add(amounts: Mapping[Key, int]) -> dict[Key, int]:
@@ -73,12 +103,48 @@ def lock(brand_id: int, *days: date, campaign_id: int | None = None) -> None:
 
 
 def remove_empty(*, brand_id: int | None = None, campaign_id: int | None = None) -> None:
-    """Remove the counters of a brand with its campaigns, or of a campaign, that the caller found without spend."""
+    """Remove the counters of a brand with its campaigns, or of a campaign, that say nothing.
+
+    One that says something, since the caller has found no spend, stays and keeps its owner from being deleted.
+    """
     if brand_id is not None:
-        BrandCounter.objects.filter(brand=brand_id).delete()
-        CampaignCounter.objects.filter(brand=brand_id).delete()
+        BrandCounter.objects.filter(brand=brand_id, spent=0, held=0).delete()
+        CampaignCounter.objects.filter(brand=brand_id, spent=0, held=0).delete()
     if campaign_id is not None:
-        CampaignCounter.objects.filter(campaign=campaign_id).delete()
+        CampaignCounter.objects.filter(campaign=campaign_id, spent=0, held=0).delete()
+
+
+def hold(amounts: Mapping[Key, int]) -> None:
+    """Add amounts (micros, also negative) to what counters hold. The caller has locked them by `add` or `lock`.
+
+    A statement of its own, and no part of the upsert: a row that takes something away would have to pass for one
+    that holds less than nothing before the database finds that there is a row to add it to.
+    """
+    brands = [key for key in sorted(amounts) if key.campaign_id == BRAND and amounts[key]]
+    campaigns = [key for key in sorted(amounts) if key.campaign_id != BRAND and amounts[key]]
+    for table, keys in (("campaigns_brandcounter", brands), ("campaigns_campaigncounter", campaigns)):
+        if keys:
+            of_campaign = " AND counter.campaign_id = rows.campaign_id" if keys is campaigns else ""
+            rows = Rows(
+                connection,
+                {
+                    "brand_id": "bigint",
+                    "campaign_id": "bigint",
+                    "period": "smallint",
+                    "start": "date",
+                    "held": "bigint",
+                },
+                [*zip(*((k.brand_id, k.campaign_id, k.period.value, k.start, amounts[k]) for k in keys), strict=True)],
+            )
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    f"""
+                    UPDATE {table} AS counter SET held = counter.held + rows.held FROM {rows.sql}
+                    WHERE counter.period = rows.period AND counter.start = rows.start
+                        AND counter.brand_id = rows.brand_id{of_campaign}
+                    """,
+                    rows.params,
+                )
 
 
 def _add_to_brands(keys: Sequence[Key], amounts: Mapping[Key, int]) -> dict[Key, int]:

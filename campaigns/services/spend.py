@@ -6,73 +6,53 @@ counter across a budget is anything judged, so that the cost of an event does no
 
 from __future__ import annotations
 
-import enum
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from operator import attrgetter
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-import msgspec
-from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
-from campaigns.models import Campaign, SpendLog, StatusChange
+from campaigns.models import Campaign, Hold, StatusChange
 from campaigns.models.rows import ColumnType, Rows, copy_if_all_new
 from campaigns.rules import money, periods
 from campaigns.rules.errors import BudgetError
-from campaigns.rules.periods import Period
-from campaigns.rules.texts import TextError, check_note
 from campaigns.rules.verdict import BudgetScope
-from campaigns.services import counters, enforcement
-from campaigns.services.counters import BRAND, Key
+from campaigns.services import closing, counters, enforcement
+from campaigns.services.closing import Held
+from campaigns.services.counters import BudgetDay, Key
+from campaigns.services.events import (
+    KINDS,
+    MAX_EVENT_ID,
+    Entry,
+    Known,
+    Outcome,
+    SpendEvent,
+    SpendResult,
+    accept,
+    look_up,
+)
 from campaigns.services.status import Because, Change
+
+__all__ = [
+    "KINDS",
+    "MAX_EVENTS",
+    "MAX_EVENT_ID",
+    "Outcome",
+    "Receipt",
+    "SpendEvent",
+    "SpendResult",
+    "log_spend",
+    "record_spend",
+    "settled_before",
+]
 
 MAX_EVENTS = 10_000
 """The most events one call records: one transaction, bounded in time and memory."""
-
-MAX_EVENT_ID = 128
-_MAX_ID = 2**63 - 1
-_MAX_SHOWN = 10**30
-_FIRST_YEAR = 1970  # before it nothing was ever recorded, and calendars end somewhere
-
-KINDS = {"spend": SpendLog.Kind.SPEND, "adjustment": SpendLog.Kind.ADJUSTMENT}
-"""The kinds of spend event by their names on the wire."""
-
-
-class SpendEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """What a reporter sends.
-
-    amount: in the brand's currency, never a float. timestamp: aware, when it occurred; None means now.
-    kind: `spend`, or `adjustment` (may be negative, needs a note).
-    """
-
-    event_id: str
-    campaign_id: int
-    amount: Decimal | str | int
-    timestamp: datetime | None = None
-    kind: str = "spend"
-    note: str = ""
-
-
-class Outcome(enum.StrEnum):
-    """What became of an event."""
-
-    RECORDED = "recorded"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
-    REJECTED = "rejected"
-
-
-class SpendResult(NamedTuple):
-    """What became of one event; `detail` is a sentence for people where it was not recorded."""
-
-    event_id: str
-    outcome: Outcome
-    detail: str = ""
 
 
 class Receipt(NamedTuple):
@@ -84,29 +64,6 @@ class Receipt(NamedTuple):
     def count(self, outcome: Outcome) -> int:
         """Return how many events had this outcome."""
         return sum(result.outcome is outcome for result in self.results)
-
-
-class _Entry(NamedTuple):
-    """An accepted event as it goes into the ledger; `at` is its place in the call, `dated` whether it told its time."""
-
-    brand_id: int
-    event_id: str
-    campaign_id: int
-    kind: int
-    micros: int
-    timestamp: datetime
-    day: date
-    note: str
-    recorded_at: datetime
-    at: int
-    dated: bool
-
-
-_ledger_order = attrgetter("brand_id", "event_id", "at")
-
-
-class _RejectedError(Exception):
-    """An event can't be counted; the message says why."""
 
 
 def log_spend(
@@ -155,128 +112,83 @@ def record_spend(events: Sequence[SpendEvent], *, now: datetime) -> Receipt:
 
 def _record(events: Sequence[SpendEvent], now: datetime) -> Receipt:
     results: list[SpendResult | None] = [None] * len(events)
-    homes = _homes({event.campaign_id for event in events})
-    entries, too_old = _accept(events, homes, now, results)
+    known = look_up(events)
+    entries, doubtful = accept(events, known, now, results)
     changes: list[Change] = []
-    if too_old:
-        _explain_repeats(too_old, results)
-        for entry in too_old:
+    if doubtful:
+        _explain_repeats(list(doubtful), results)
+        for entry, why in doubtful.items():
             if results[entry.at] is None:
-                results[entry.at] = SpendResult(entry.event_id, Outcome.REJECTED, _too_old(entry.timestamp))
+                results[entry.at] = SpendResult(entry.event_id, Outcome.REJECTED, why)
     if entries:
         with transaction.atomic():
-            recorded = _insert(entries)
-            for entry in recorded:
-                results[entry.at] = SpendResult(entry.event_id, Outcome.RECORDED)
-            _explain_repeats([entry for entry in entries if results[entry.at] is None], results)
-            if recorded:
-                by_day = _by_day(recorded)
-                amounts = _amounts(by_day)
-                changes = _judge_crossed(amounts, counters.add(amounts), by_day, dict(homes.values()), now)
+            changes = _write(events, entries, known, now, results)
     return Receipt([result for result in results if result is not None], changes)
 
 
-_Homes = Mapping[int, tuple[int, ZoneInfo]]
-"""The brand and time zone of each campaign."""
-
-
-def _accept(
-    events: Sequence[SpendEvent], homes: _Homes, now: datetime, results: list[SpendResult | None]
-) -> tuple[list[_Entry], list[_Entry]]:
-    """The events that can be recorded, in the order in which they lock the ledger's key, and those that are too old.
-
-    What is too old to be recorded may still be the repeat of what was recorded in time. All others get results.
-    """
-    earliest = now - timedelta(days=settings.SPEND_MAX_AGE_DAYS)
-    latest = now + timedelta(seconds=settings.SPEND_MAX_AHEAD_SECONDS)
-    entries: list[_Entry] = []
-    too_old: list[_Entry] = []
-    for at, event in enumerate(events):
-        try:
-            entry = _entry(at, event, homes, now, latest)
-        except (_RejectedError, money.MoneyError, TextError) as error:
-            results[at] = SpendResult(event.event_id, Outcome.REJECTED, str(error))
-        else:
-            (entries if entry.timestamp >= earliest else too_old).append(entry)
-    entries.sort(key=_ledger_order)
-    return entries, too_old
-
-
-def _homes(campaign_ids: Iterable[int]) -> dict[int, tuple[int, ZoneInfo]]:
-    """The brand and time zone of each campaign there is."""
-    ids = [key for key in campaign_ids if type(key) is int and 0 < key <= _MAX_ID]
-    rows = Rows(connection, {"id": "bigint"}, [ids])
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT c.id, c.brand_id, b.timezone FROM {rows.sql}
-            JOIN campaigns_campaign c ON c.id = rows.id JOIN campaigns_brand b ON b.id = c.brand_id
-            """,
-            rows.params,
-        )
-        return {row[0]: (row[1], ZoneInfo(row[2])) for row in cursor.fetchall()}
-
-
-def _entry(
-    at: int,
-    event: SpendEvent,
-    homes: _Homes,
+def _write(
+    events: Sequence[SpendEvent],
+    entries: list[Entry],
+    known: Known,
     now: datetime,
-    latest: datetime,
-) -> _Entry:
-    if not event.event_id:
-        raise _RejectedError("The event id is missing; give every event an id of its own.")
-    if len(event.event_id) > MAX_EVENT_ID or not event.event_id.isprintable():
-        raise _RejectedError(f"The event id must be 1 to {MAX_EVENT_ID} printable characters.")
-    home = homes.get(event.campaign_id)
-    if home is None or type(event.campaign_id) is not int:  # True and 1.0 would find campaign 1
-        # Nor does every number fit a sentence: Python refuses to write out one of thousands of digits.
-        shown = event.campaign_id if abs(event.campaign_id) <= _MAX_SHOWN else "of such an id"
-        raise _RejectedError(f"There is no campaign {shown}.")
-    kind = KINDS.get(event.kind)
-    if kind is None:
-        raise _RejectedError("The kind is neither 'spend' nor 'adjustment'.")
-    if kind is SpendLog.Kind.ADJUSTMENT and not event.note.strip():
-        raise _RejectedError("An adjustment needs a note that says why.")
-    if event.note:
-        check_note(event.note)
-    micros = money.parse_amount(event.amount, negative=kind is SpendLog.Kind.ADJUSTMENT)
-    moment = event.timestamp or now
-    if moment is not now:
-        _check_moment(moment, latest)
-    brand_id, zone = home
-    return _Entry(
-        brand_id,
-        event.event_id,
-        event.campaign_id,
-        int(kind),
-        micros,
-        moment,
-        periods.local_date(moment, zone),
-        event.note,
-        now,
-        at,
-        event.timestamp is not None,
-    )
+    results: list[SpendResult | None],
+) -> list[Change]:
+    """Write the entries within the caller's transaction and judge what they change; give each its result."""
+    held = closing.lock({entry.hold_id for entry in entries if entry.hold_id is not None})
+    if held:
+        entries = _without_second_settlements(events, entries, held, results)
+    recorded = _insert(entries)
+    for entry in recorded:
+        results[entry.at] = SpendResult(entry.event_id, Outcome.RECORDED)
+    _explain_repeats([entry for entry in entries if results[entry.at] is None], results)
+    if not recorded:
+        return []
+    settled = _settled(recorded, held)
+    holds = [held[hold_id] for hold_id in settled]
+    by_day = _by_day(recorded)
+    amounts = counters.spread(by_day)
+    # What is freed may have been held on another day: its counters are locked along with the others, in one order.
+    figures = counters.add(dict.fromkeys(closing.counted(holds), 0) | amounts)
+    closing.close(holds, Hold.State.SETTLED, now=now, events=settled)
+    zones = {home.brand_id: home.zone for home in known.homes()}
+    return _judge_crossed(amounts, figures, by_day, zones, now)
 
 
-def _check_moment(moment: datetime, latest: datetime) -> None:
-    if moment.tzinfo is None or moment.utcoffset() is None:
-        raise _RejectedError("The time has no offset from UTC; send one such as 2026-01-31T09:30:00+01:00.")
-    if moment > latest:
-        raise _RejectedError(
-            f"The time {moment.isoformat()} is in the future by more than "
-            f"{settings.SPEND_MAX_AHEAD_SECONDS / 60:g} minutes; check the reporter's clock."
-        )
-    if moment.year < _FIRST_YEAR:
-        raise _RejectedError(_too_old(moment))
+def _without_second_settlements(
+    events: Sequence[SpendEvent],
+    entries: Sequence[Entry],
+    held: Mapping[int, Held],
+    results: list[SpendResult | None],
+) -> list[Entry]:
+    """Leave out the entries that settle a hold again, with another event, and may not; give these their result."""
+    left = []
+    before = [hold for hold in held.values() if hold.state is Hold.State.SETTLED]
+    settled: dict[int | None, str] = {hold.id: hold.event_id for hold in before}
+    for entry in entries:
+        strictly = entry.hold_id is not None and events[entry.at].settles_once
+        by = settled.setdefault(entry.hold_id, entry.event_id) if strictly else entry.event_id
+        if by == entry.event_id:
+            left.append(entry)
+        else:
+            results[entry.at] = SpendResult(entry.event_id, Outcome.CONFLICT, settled_before(entry.hold_id, by))
+    return left
 
 
-def _too_old(moment: datetime) -> str:
+def settled_before(hold_id: int | None, event_id: str) -> str:
+    """Return the sentence for a hold that another event has settled."""
     return (
-        f"The time {moment.isoformat()} is more than {settings.SPEND_MAX_AGE_DAYS} days ago; "
-        "record it as an adjustment of today, or raise SPEND_MAX_AGE_DAYS."
+        f"Hold {hold_id} was settled by the event {event_id!r}; this one was not counted. "
+        "Report further spend as a spend event of its own."
     )
+
+
+def _settled(recorded: Sequence[Entry], held: Mapping[int, Held]) -> dict[int, str]:
+    """The holds that these entries settle, each with the first event that does."""
+    settled: dict[int, str] = {}
+    for entry in sorted(recorded, key=attrgetter("at")) if held else ():
+        if entry.hold_id is not None and held[entry.hold_id].state is not Hold.State.SETTLED:
+            settled.setdefault(entry.hold_id, entry.event_id)
+    return settled
 
 
 _LEDGER: dict[str, ColumnType] = {
@@ -293,12 +205,12 @@ _LEDGER: dict[str, ColumnType] = {
 """The columns of the ledger as an entry begins with them."""
 
 
-def _insert(entries: Sequence[_Entry]) -> list[_Entry]:
+def _insert(entries: Sequence[Entry]) -> list[Entry]:
     """Insert what the ledger does not have yet; return what it took in.
 
     The entries are sorted, so that two calls with the same events wait for each other instead of deadlocking.
     """
-    first_of: dict[tuple[int, str], _Entry] = {}
+    first_of: dict[tuple[int, str], Entry] = {}
     for entry in entries:
         first_of.setdefault((entry.brand_id, entry.event_id), entry)
     first = list(first_of.values())
@@ -308,7 +220,7 @@ def _insert(entries: Sequence[_Entry]) -> list[_Entry]:
     return [first_of[key] for key in _insert_new(first)]
 
 
-def _insert_new(entries: Sequence[_Entry]) -> list[tuple[int, str]]:
+def _insert_new(entries: Sequence[Entry]) -> list[tuple[int, str]]:
     rows = Rows(connection, _LEDGER, list(zip(*entries, strict=True))[: len(_LEDGER)])
     columns = ", ".join(_LEDGER)
     with connection.cursor() as cursor:
@@ -322,7 +234,7 @@ def _insert_new(entries: Sequence[_Entry]) -> list[tuple[int, str]]:
         return [(brand_id, event_id) for brand_id, event_id in cursor.fetchall()]
 
 
-def _explain_repeats(entries: Sequence[_Entry], results: list[SpendResult | None]) -> None:
+def _explain_repeats(entries: Sequence[Entry], results: list[SpendResult | None]) -> None:
     """Give a result to the events whose id the ledger had: a duplicate, or a conflict with what it has."""
     if not entries:
         return
@@ -376,47 +288,18 @@ def _repeat(event_id: str, campaign_id: int, amount: int, *, same: bool) -> Spen
     )
 
 
-class _Day(NamedTuple):
-    """A campaign's budget day: what the counters of the campaign and its brand are keyed by."""
-
-    brand_id: int
-    campaign_id: int
-    day: date
-
-    def counters(self) -> tuple[Key, Key, Key, Key, Key]:
-        """The counters it counts in: the brand's day and month, the campaign's day, month and total."""
-        brand_id, campaign_id, day = self
-        month = periods.period_start(Period.MONTH, day)
-        return (
-            Key(brand_id, BRAND, Period.DAY, day),
-            Key(brand_id, BRAND, Period.MONTH, month),
-            Key(brand_id, campaign_id, Period.DAY, day),
-            Key(brand_id, campaign_id, Period.MONTH, month),
-            Key(brand_id, campaign_id, Period.TOTAL, periods.TOTAL_START),
-        )
-
-
-def _by_day(entries: Sequence[_Entry]) -> dict[_Day, int]:
+def _by_day(entries: Sequence[Entry]) -> dict[BudgetDay, int]:
     """What the entries add up to for each campaign and budget day, in micros."""
-    sums: dict[_Day, int] = defaultdict(int)
+    sums: dict[BudgetDay, int] = defaultdict(int)
     for entry in entries:
-        sums[_Day(entry.brand_id, entry.campaign_id, entry.day)] += entry.micros
+        sums[BudgetDay(entry.brand_id, entry.campaign_id, entry.day)] += entry.micros
     return sums
-
-
-def _amounts(by_day: Mapping[_Day, int]) -> dict[Key, int]:
-    """What each counter is to be added, in micros."""
-    amounts: dict[Key, int] = defaultdict(int)
-    for day, micros in by_day.items():
-        for key in day.counters():
-            amounts[key] += micros
-    return amounts
 
 
 def _judge_crossed(
     amounts: Mapping[Key, int],
     figures: Mapping[Key, int],
-    days: Iterable[_Day],
+    days: Iterable[BudgetDay],
     zones: Mapping[int, ZoneInfo],
     now: datetime,
 ) -> list[Change]:
@@ -438,7 +321,9 @@ def _judge_crossed(
     return enforcement.judge_campaigns(sorted(campaign_ids), now=now, because=because)
 
 
-def _line(day: _Day, amounts: Mapping[Key, int], figures: Mapping[Key, int], today: date) -> tuple[int | None, ...]:
+def _line(
+    day: BudgetDay, amounts: Mapping[Key, int], figures: Mapping[Key, int], today: date
+) -> tuple[int | None, ...]:
     """A campaign with its five counters before and after; None for a counter of a day or month that is over."""
     is_today = day.day == today
     is_this_month = is_today or day.day.replace(day=1) == today.replace(day=1)

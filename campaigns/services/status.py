@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from campaigns.models import StatusChange
+from campaigns.models import StatusChange, feed
 from campaigns.models.fields import adapt_moment
 from campaigns.models.figures import Campaigns, figures
 from campaigns.models.rows import Rows, for_update
@@ -34,12 +34,23 @@ class Change(NamedTuple):
     now: Reason
 
 
+class Actor(NamedTuple):
+    """Who changes something: a person by user id, or an API key by its id."""
+
+    user_id: int | None = None
+    api_key_id: int | None = None
+
+
+NOBODY = Actor()
+"""The product itself, or somebody at its shell."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Because:
     """Why campaigns are judged: the cause that is journaled, and who did it with which note."""
 
     cause: StatusChange.Cause
-    actor_id: int | None = None
+    by: Actor = NOBODY
     note: str = ""
 
 
@@ -125,13 +136,22 @@ def _journal(campaigns: Campaigns, now: datetime, because: Because) -> list[Chan
         cursor.execute(
             f"""
             INSERT INTO campaigns_statuschange
-              (campaign_id, brand_id, at, from_reasons, to_reasons, cause, actor_id, note, {_FIGURES})
-            SELECT campaign_id, brand_id, %s, reasons, verdict, %s, %s, %s, {_FIGURES}
+              (campaign_id, brand_id, at, from_reasons, to_reasons, cause, actor_id, api_key_id, note, transaction_id,
+               {_FIGURES})
+            SELECT campaign_id, brand_id, %s, reasons, verdict, %s, %s, %s, %s, {feed.transaction_id(connection)},
+              {_FIGURES}
             FROM (SELECT f.*, {VERDICT} AS verdict FROM ({sql}) f) judged
             WHERE verdict <> reasons ORDER BY campaign_id
             RETURNING id, campaign_id, from_reasons, to_reasons
             """,
-            [adapt_moment(connection, now), because.cause.value, because.actor_id, because.note, *params],
+            [
+                adapt_moment(connection, now),
+                because.cause.value,
+                because.by.user_id,
+                because.by.api_key_id,
+                because.note,
+                *params,
+            ],
         )
         return [Change(row[0], row[1], reasons.of(row[2]), reasons.of(row[3])) for row in cursor.fetchall()]
 

@@ -34,6 +34,7 @@ from campaigns.models import (
 from campaigns.rules.reasons import Reason
 from campaigns.services import catalog, reset_daily_budgets, reset_monthly_budgets
 from campaigns.services.enforcement import enforce_all
+from campaigns.services.status import Actor
 from tests import factories
 from tests.factories import NOW, spend
 from tests.services.reading import why
@@ -484,7 +485,7 @@ def test_no_request_changes_what_is_recorded(client: Client, sale: Campaign, mod
 
 def test_the_journal_outlives_what_it_is_about(client: Client, anna: User, sale: Campaign) -> None:
     bert = User.objects.create_superuser("bert")
-    catalog.pause(campaign_id=sale.pk, now=NOW, actor_id=bert.pk, note="Why not")
+    catalog.pause(campaign_id=sale.pk, now=NOW, by=Actor(user_id=bert.pk), note="Why not")
     bert_id, sale_id, brand_id = bert.pk, sale.pk, sale.brand_id
     bert.delete()
     catalog.delete_brand(brand_id=brand_id)

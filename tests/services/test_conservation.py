@@ -76,6 +76,7 @@ def _day(spent: SpendEvent, campaigns: list[Campaign]) -> tuple[int, date]:
     """The campaign and the local day of an event, straight from the time zone database."""
     zone = next(campaign.brand.timezone for campaign in campaigns if campaign.pk == spent.campaign_id)
     assert spent.timestamp is not None
+    assert spent.campaign_id is not None
     return spent.campaign_id, datetime.fromtimestamp(spent.timestamp.timestamp(), zone).date()
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from campaigns.models import Brand, BrandCounter, Campaign, StatusChange
 from campaigns.services import audit, catalog, enforce_budget, reset_daily_budgets, reset_monthly_budgets
 from campaigns.services.enforcement import enforce_all
+from campaigns.services.status import Actor
 from tests import factories
 from tests.factories import NOW, spend
 from tests.services import reading
@@ -45,6 +46,8 @@ def test_a_row_says_when_from_to_why_and_on_which_figures() -> None:
         "to_reasons": 8,
         "cause": "spend",
         "actor_id": None,
+        "api_key_id": None,
+        "transaction_id": row.transaction_id,
         "note": "",
         "brand_daily_spent": Decimal("57.5"),
         "brand_daily_budget": Decimal(100),
@@ -209,7 +212,7 @@ def test_who_did_it_is_in_the_row() -> None:
         lambda **who: catalog.archive_campaign(campaign_id=campaign.pk, **who),
     ]
     for act in done:
-        act(now=NOW, actor_id=actor.pk)
+        act(now=NOW, by=Actor(user_id=actor.pk))
     rows = reading.journal(campaign)
     assert [row.actor_id for row in rows] == [actor.pk] * 8
     assert [row.note for row in rows] == ["client asked", "client paid"] + [""] * 6

@@ -1,0 +1,22 @@
+"""Telling the status feed of what changed without a change of status."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import connection
+
+from campaigns.models import feed
+from campaigns.models.fields import adapt_moment
+
+
+def announce(*, brand_id: int, campaign_id: int | None = None, now: datetime) -> None:
+    """Have the feed tell a campaign again, or all campaigns of a brand, once the caller's transaction commits."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            INSERT INTO campaigns_catalogchange (brand_id, campaign_id, at, transaction_id)
+            VALUES (%s, %s, %s, {feed.transaction_id(connection)})
+            """,
+            [brand_id, campaign_id, adapt_moment(connection, now)],
+        )
