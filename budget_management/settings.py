@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "ninja",  # serves the scripts of the API's documents from here
     "timezone_field",
     "campaigns",
 ]
@@ -140,6 +141,8 @@ USE_TZ = True
 TIME_ZONE = ENV.time_zone  # of people's screens; budgets follow each brand's own zone
 
 # --- Static files --------------------------------------------------------------------------------
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 2**20  # a body of the API; no other is near
 
 STATIC_URL = "static/"
 # Production serves what `collectstatic` gathered, compressed and named by content; embedded mode

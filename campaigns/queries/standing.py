@@ -1,8 +1,9 @@
-"""Standing: budget, spent and left of brands and campaigns, now, with their status and when a paused one resumes."""
+"""Standing: budget, spent, held and left of brands and campaigns, now, with status and when a paused one resumes."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -13,7 +14,8 @@ from django.db import connection
 
 from campaigns.models.figures import Campaigns, figures, local_nows, zone_rows
 from campaigns.models.rows import as_date, one_of
-from campaigns.rules import reasons, verdict
+from campaigns.queries import holds
+from campaigns.rules import periods, reasons, verdict
 from campaigns.rules.periods import Period
 from campaigns.rules.reasons import Reason
 from campaigns.rules.schedules import Schedule
@@ -25,15 +27,16 @@ CHUNK = 2_000
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limit:
-    """One budget and what was spent of it, in micros. A budget of None is no limit."""
+    """One budget and what was spent and is held of it, in micros. A budget of None is no limit."""
 
     budget: int | None
     spent: int
+    held: int = 0
 
     @property
     def left(self) -> int | None:
-        """What is left, 0 when it is spent; None without a limit."""
-        return None if self.budget is None else max(self.budget - self.spent, 0)
+        """What is left, 0 when it is spent or held; None without a limit."""
+        return None if self.budget is None else max(self.budget - self.spent - self.held, 0)
 
     @property
     def overspend(self) -> int:
@@ -46,7 +49,9 @@ class CampaignStanding:
     """One campaign, now. `brand_day` and `brand_month` are what it is held against of its brand's budgets."""
 
     id: int
+    brand_id: int
     name: str
+    external_id: str | None
     reasons: Reason
     resumes_at: datetime | None
     day: Limit
@@ -90,21 +95,53 @@ def tightest(*limits: Limit) -> int | None:
 def standing(*, now: datetime, brand_ids: list[int] | None = None) -> list[BrandStanding]:
     """Return the standing of some brands, or of all that are not archived, in the order of their names.
 
-    Two queries, whatever the number of brands and campaigns.
+    A constant number of queries, whatever the number of brands and campaigns.
     """
     which = Campaigns.everywhere() if brand_ids is None else Campaigns.of_brands(connection, brand_ids)
     campaigns: dict[int, list[CampaignStanding]] = defaultdict(list)
-    for row in campaign_rows(which, now):
-        campaigns[row["brand_id"]].append(campaign_standing(row, now))
-    return [_brand(row, campaigns[row["id"]]) for row in _brand_rows(brand_ids, now)]
+    for campaign in campaign_standings(which, now):
+        campaigns[campaign.brand_id].append(campaign)
+    expired = _Expired(now, brand_ids)
+    return [_brand(row, campaigns[row["id"]], expired) for row in _brand_rows(brand_ids, now)]
 
 
-def campaign_rows(which: Campaigns, now: datetime) -> Iterator[dict[str, Any]]:
-    """Yield what the standing of each of the campaigns is made of, in the order of their names."""
+class _Expired:
+    """What expired holds still have in the counters: it counts for nothing."""
+
+    def __init__(self, now: datetime, brand_ids: list[int] | None) -> None:
+        self._of: dict[tuple[int, int, Period, date], int] = defaultdict(int)
+        for (brand_id, campaign_id, day), micros in holds.expired(now=now, brand_ids=brand_ids).items():
+            for owner in (BRAND, campaign_id):
+                for period in Period:
+                    self._of[brand_id, owner, period, periods.period_start(period, day)] += micros
+
+    def of(self, brand_id: int, campaign_id: int, period: Period, today: date) -> int:
+        """Return what is to be taken off one counter of a current period, in micros; a brand's campaign id is 0."""
+        return self._of.get((brand_id, campaign_id, period, periods.period_start(period, today)), 0)
+
+
+BRAND = 0
+"""In place of a campaign id: the counter is the brand's own."""
+
+
+def campaign_standings(which: Campaigns, now: datetime) -> Iterator[CampaignStanding]:
+    """Yield the standing of each of the campaigns, in the order of their names; archived ones have none."""
+    rows = _campaign_rows(which, now)
+    while chunk := list(itertools.islice(rows, CHUNK)):
+        with_holds = {row["brand_id"] for row in chunk if row["brand_daily_held"] or row["campaign_total_held"]}
+        expired = _Expired(now, sorted(with_holds)) if with_holds else None
+        for row in chunk:
+            yield _campaign(row, now, expired)
+
+
+_COUNTERS = ("brand_daily", "brand_monthly", "campaign_daily", "campaign_monthly", "campaign_total")
+
+
+def _campaign_rows(which: Campaigns, now: datetime) -> Iterator[dict[str, Any]]:
     sql, params = figures(connection, which, now)
     yield from _rows(
         f"""
-        SELECT f.*, c.name, b.timezone FROM ({sql}) f
+        SELECT f.*, c.name, c.external_id, b.timezone FROM ({sql}) f
         JOIN campaigns_campaign c ON c.id = f.campaign_id JOIN campaigns_brand b ON b.id = f.brand_id
         ORDER BY c.name, c.id
         """,
@@ -119,7 +156,8 @@ def _brand_rows(brand_ids: list[int] | None, now: datetime) -> Iterator[dict[str
         f"""
         SELECT b.id, b.name, b.external_id, b.timezone, b.currency, b.budget_scope, z.day,
             b.daily_budget, b.monthly_budget,
-            COALESCE(bd.spent, 0) AS daily_spent, COALESCE(bm.spent, 0) AS monthly_spent
+            COALESCE(bd.spent, 0) AS daily_spent, COALESCE(bm.spent, 0) AS monthly_spent,
+            COALESCE(bd.held, 0) AS daily_held, COALESCE(bm.held, 0) AS monthly_held
         FROM campaigns_brand b JOIN (SELECT * FROM {zones.sql}) z ON z.zone = b.timezone
         LEFT JOIN campaigns_brandcounter bd ON bd.period = {Period.DAY:d} AND bd.start = z.day AND bd.brand_id = b.id
         LEFT JOIN campaigns_brandcounter bm
@@ -139,7 +177,10 @@ def _rows(sql: str, params: list[Any]) -> Iterator[dict[str, Any]]:
                 yield dict(zip(names, row, strict=True))
 
 
-def _brand(row: dict[str, Any], campaigns: list[CampaignStanding]) -> BrandStanding:
+def _brand(row: dict[str, Any], campaigns: list[CampaignStanding], expired: _Expired) -> BrandStanding:
+    today = as_date(row["day"])
+    daily_held = row["daily_held"] - expired.of(row["id"], BRAND, Period.DAY, today)
+    monthly_held = row["monthly_held"] - expired.of(row["id"], BRAND, Period.MONTH, today)
     return BrandStanding(
         id=row["id"],
         name=row["name"],
@@ -147,29 +188,50 @@ def _brand(row: dict[str, Any], campaigns: list[CampaignStanding]) -> BrandStand
         zone=ZoneInfo(row["timezone"]),
         currency=row["currency"],
         scope=BudgetScope(row["budget_scope"]),
-        today=as_date(row["day"]),
-        day=Limit(row["daily_budget"], row["daily_spent"]),
-        month=Limit(row["monthly_budget"], row["monthly_spent"]),
+        today=today,
+        day=Limit(row["daily_budget"], row["daily_spent"], daily_held),
+        month=Limit(row["monthly_budget"], row["monthly_spent"], monthly_held),
         campaigns=campaigns,
     )
 
 
-def campaign_standing(row: dict[str, Any], now: datetime) -> CampaignStanding:
-    """Return the standing that a row of `campaign_rows` tells."""
+def _campaign(row: dict[str, Any], now: datetime, expired: _Expired | None) -> CampaignStanding:
     why = reasons.of(row["reasons"])
     terms, spent = _terms(row), _spent(row)
-    alone = terms.budget_scope == BudgetScope.CAMPAIGN
+    brand_daily, brand_monthly, daily, monthly, total = _held(row, expired)
+    day = Limit(terms.campaign_daily_budget, spent.campaign_daily, daily)
+    month = Limit(terms.campaign_monthly_budget, spent.campaign_monthly, monthly)
+    if terms.budget_scope == BudgetScope.CAMPAIGN:
+        brand_day = dataclasses.replace(day, budget=terms.brand_daily_budget)
+        brand_month = dataclasses.replace(month, budget=terms.brand_monthly_budget)
+    else:
+        brand_day = Limit(terms.brand_daily_budget, spent.brand_daily, brand_daily)
+        brand_month = Limit(terms.brand_monthly_budget, spent.brand_monthly, brand_monthly)
     return CampaignStanding(
         id=row["campaign_id"],
+        brand_id=row["brand_id"],
         name=row["name"],
+        external_id=row["external_id"],
         reasons=why,
         resumes_at=verdict.resumes_at(terms, spent, now) if why else None,
-        day=Limit(terms.campaign_daily_budget, spent.campaign_daily),
-        month=Limit(terms.campaign_monthly_budget, spent.campaign_monthly),
-        total=Limit(terms.campaign_total_budget, spent.campaign_total),
-        brand_day=Limit(terms.brand_daily_budget, spent.campaign_daily if alone else spent.brand_daily),
-        brand_month=Limit(terms.brand_monthly_budget, spent.campaign_monthly if alone else spent.brand_monthly),
+        day=day,
+        month=month,
+        total=Limit(terms.campaign_total_budget, spent.campaign_total, total),
+        brand_day=brand_day,
+        brand_month=brand_month,
     )
+
+
+def _held(row: dict[str, Any], expired: _Expired | None) -> list[int]:
+    """What is held of each of the five counters, in micros."""
+    held = [row[f"{counter}_held"] for counter in _COUNTERS]
+    if expired is None:
+        return held
+    brand_id, campaign_id, today = row["brand_id"], row["campaign_id"], as_date(row["day"])
+    owners = (BRAND, BRAND, campaign_id, campaign_id, campaign_id)
+    kinds = (Period.DAY, Period.MONTH, Period.DAY, Period.MONTH, Period.TOTAL)
+    over = (expired.of(brand_id, owner, period, today) for owner, period in zip(owners, kinds, strict=True))
+    return [micros - gone for micros, gone in zip(held, over, strict=True)]
 
 
 def _terms(row: dict[str, Any]) -> Terms:

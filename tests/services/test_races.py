@@ -18,7 +18,16 @@ from campaigns.models import Brand, Campaign, RollOver, SpendLog
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.periods import Period
 from campaigns.rules.reasons import Reason
-from campaigns.services import audit, catalog, counters, enforcement, reset_daily_budgets, reset_monthly_budgets, status
+from campaigns.services import (
+    audit,
+    catalog,
+    counters,
+    enforcement,
+    events,
+    reset_daily_budgets,
+    reset_monthly_budgets,
+    status,
+)
 from campaigns.services import spend as spending
 from campaigns.services.counters import Key
 from campaigns.services.enforcement import enforce_all
@@ -304,7 +313,7 @@ def test_calls_with_the_same_events_wait_for_each_other() -> None:
 
 @postgresql
 def test_they_deadlock_without_the_order_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spending, "_ledger_order", attrgetter("at"))
+    monkeypatch.setattr(events, "_ledger_order", attrgetter("at"))
     with pytest.raises(OperationalError, match="deadlock"):
         same_events_in_opposite_order()
 

@@ -1,0 +1,19 @@
+"""The REST API, under /api/v1: the doors for ad servers, bidders and import jobs."""
+
+from ninja.openapi.docs import Swagger
+
+from campaigns.api import problems, spend
+from campaigns.api.documents import DESCRIPTION
+from campaigns.api.site import Api
+
+__all__ = ["api"]
+
+api = Api(
+    title="Budget management",
+    version="1",
+    description=DESCRIPTION,
+    urls_namespace="api",
+    docs=Swagger(settings={"persistAuthorization": False, "defaultModelsExpandDepth": 0}),
+)
+problems.handle(api)
+api.add_router("", spend.router)
