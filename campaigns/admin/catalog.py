@@ -138,9 +138,9 @@ class BrandAdmin(ServiceAdmin[Brand]):
         """Archive it with its campaigns."""
         catalog.archive_brand(brand_id=pk, now=now, by=by)
 
-    def delete_one(self, pk: int) -> None:
+    def delete_one(self, pk: int, *, now: datetime) -> None:
         """Delete it with its campaigns."""
-        catalog.delete_brand(brand_id=pk)
+        catalog.delete_brand(brand_id=pk, now=now)
 
     def with_spend(self, pks: Collection[int]) -> set[int]:
         """Return which of them have spend."""
@@ -307,9 +307,9 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
         """Archive it."""
         catalog.archive_campaign(campaign_id=pk, now=now, by=by)
 
-    def delete_one(self, pk: int) -> None:
+    def delete_one(self, pk: int, *, now: datetime) -> None:
         """Delete it."""
-        catalog.delete_campaign(campaign_id=pk)
+        catalog.delete_campaign(campaign_id=pk, now=now)
 
     def with_spend(self, pks: Collection[int]) -> set[int]:
         """Return which of them have spend."""

@@ -87,7 +87,7 @@ class ServiceAdmin(BaseAdmin[_Row]):
         """Archive a row by its service."""
         raise NotImplementedError
 
-    def delete_one(self, pk: int) -> None:
+    def delete_one(self, pk: int, *, now: datetime) -> None:
         """Delete a row by its service."""
         raise NotImplementedError
 
@@ -170,13 +170,13 @@ class ServiceAdmin(BaseAdmin[_Row]):
 
     def delete_model(self, request: HttpRequest, obj: _Row) -> None:
         """Delete by the service."""
-        self.delete_one(obj.pk)
+        self.delete_one(obj.pk, now=moment(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[_Row]) -> None:
         """Delete by the service, all or none."""
         with transaction.atomic():
             for row in self.selected(queryset):
-                self.delete_one(row.pk)
+                self.delete_one(row.pk, now=moment(request))
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -2,7 +2,7 @@
 
 from ninja.openapi.docs import Swagger
 
-from campaigns.api import problems, spend
+from campaigns.api import holds, problems, spend, status
 from campaigns.api.documents import DESCRIPTION
 from campaigns.api.site import Api
 
@@ -17,3 +17,5 @@ api = Api(
 )
 problems.handle(api)
 api.add_router("", spend.router)
+api.add_router("", holds.router)
+api.add_router("", status.router)

@@ -76,3 +76,60 @@ SPEND_BODY: dict[str, Any] = {
     }
 }
 """The body of POST /spend-events, which is read without a schema."""
+
+_CAMPAIGN = {"type": "integer", "minimum": 1, "description": "Our id of the campaign."}
+
+
+def _json(title: str, required: list[str], properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    schema = {
+        "title": title,
+        "type": "object",
+        "additionalProperties": False,
+        "required": required,
+        "properties": properties,
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+
+
+HOLD_BODY = _json(
+    "HoldAsk",
+    ["campaign_id", "amount", "key"],
+    {
+        "campaign_id": _CAMPAIGN,
+        "amount": {**_AMOUNT, "description": "What to hold, in the brand's currency."},
+        "minimum": {
+            "anyOf": [_AMOUNT, {"type": "null"}],
+            "description": "The least that is of use. Without it, all or nothing.",
+        },
+        "ttl_seconds": {"type": "integer", "minimum": 1, "maximum": 86_400, "default": 60},
+        "key": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 128,
+            "description": "Your id of this request, unique within the brand.",
+        },
+    },
+    {"campaign_id": 1, "amount": "10.00", "minimum": "5.00", "ttl_seconds": 60, "key": "bid-1"},
+)
+"""The body of POST /holds, which is read without a schema."""
+
+SETTLE_BODY = _json(
+    "HoldFinal",
+    ["event_id", "amount"],
+    {name: _SPEND_EVENT["properties"][name] for name in ("event_id", "amount", "timestamp", "note")},
+    {"event_id": "imp-1", "amount": "7.25"},
+)
+"""The body of POST /holds/{hold_id}/settle, which is read without a schema."""
+
+CONDITIONAL: dict[str, Any] = {
+    "parameters": [
+        {
+            "in": "header",
+            "name": "If-None-Match",
+            "required": False,
+            "schema": {"type": "string"},
+            "description": "The `ETag` of an earlier answer.",
+        }
+    ]
+}
+"""A GET that answers 304 to those who have what it would say."""

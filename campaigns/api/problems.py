@@ -76,11 +76,11 @@ class Problem(Exception):  # noqa: N818 - it is what RFC 9457 calls it
         *,
         errors: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
-        **more: Any,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.kind, self.detail = status, kind, detail
-        self.errors, self.headers, self.more = errors, headers or {}, more
+        self.errors, self.headers, self.more = errors, headers or {}, more or {}
 
     def response(self) -> HttpResponse:
         """Return it as it goes over the wire."""

@@ -1,14 +1,15 @@
-"""The audit: recompute every counter from the ledger by a second path, report each difference, rebuild on request."""
+"""The audit: recompute every counter from ledger and holds by a second path, report what differs, rebuild it."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
 from django.db import connection, transaction
 
-from campaigns.models import StatusChange
+from campaigns.models import Hold, StatusChange
 from campaigns.models.rows import as_date, literal, month_of, one_of
 from campaigns.rules.periods import TOTAL_START, Period
 from campaigns.services import counters, enforcement
@@ -19,9 +20,20 @@ BATCH = 1_000
 """Counters repaired in one transaction."""
 
 
-class Difference(NamedTuple):
-    """A counter that is not the sum of its ledger rows, in micros. campaign_id is 0 for the brand's own counter."""
+class Figure(enum.StrEnum):
+    """The two figures of a counter: what was spent, and what is held."""
 
+    SPENT = "spent"
+    HELD = "held"
+
+
+class Difference(NamedTuple):
+    """A counter that is not the sum of its ledger rows, or of its open holds, in micros.
+
+    campaign_id is 0 for the brand's own counter.
+    """
+
+    figure: Figure
     brand_id: int
     campaign_id: int
     period: Period
@@ -31,10 +43,21 @@ class Difference(NamedTuple):
 
 
 def check_ledger(*, brand_ids: Sequence[int] | None = None) -> list[Difference]:
-    """Return every counter, of some brands or of all, that differs from the sum of its ledger rows.
+    """Return every counter, of some brands or of all, that differs from the sum of its ledger rows or open holds.
 
-    One statement, so one snapshot: spend that is being recorded meanwhile is in both sums or in neither.
+    One statement for each of the two figures, so one snapshot: what is being recorded meanwhile is in both sums or in
+    neither.
     """
+    return [difference for figure in Figure for difference in _differences(figure, brand_ids)]
+
+
+_ROWS = {
+    Figure.SPENT: "FROM campaigns_spendlog WHERE true",
+    Figure.HELD: f"FROM campaigns_hold WHERE state = {Hold.State.OPEN:d}",
+}
+
+
+def _differences(figure: Figure, brand_ids: Sequence[int] | None) -> list[Difference]:
     # A brand's day sums its ledger rows, not its campaigns' counters: no figure is checked against a copy of itself.
     month, total = month_of(connection, "day"), literal(connection, TOTAL_START)
     only, ids = ("true", None) if brand_ids is None else one_of(connection, "brand_id", brand_ids)
@@ -43,7 +66,7 @@ def check_ledger(*, brand_ids: Sequence[int] | None = None) -> list[Difference]:
             f"""
             WITH per_day AS MATERIALIZED (
                 SELECT brand_id, campaign_id, day, SUM(amount) AS amount
-                FROM campaigns_spendlog WHERE {only} GROUP BY brand_id, campaign_id, day
+                {_ROWS[figure]} AND {only} GROUP BY brand_id, campaign_id, day
             ), figures AS (
                 SELECT brand_id, {BRAND} AS campaign_id, {Period.DAY:d} AS period, day AS start,
                     amount AS ledger, 0 AS counted FROM per_day
@@ -51,8 +74,9 @@ def check_ledger(*, brand_ids: Sequence[int] | None = None) -> list[Difference]:
                 UNION ALL SELECT brand_id, campaign_id, {Period.DAY:d}, day, amount, 0 FROM per_day
                 UNION ALL SELECT brand_id, campaign_id, {Period.MONTH:d}, {month}, amount, 0 FROM per_day
                 UNION ALL SELECT brand_id, campaign_id, {Period.TOTAL:d}, {total}, amount, 0 FROM per_day
-                UNION ALL SELECT brand_id, {BRAND}, period, start, 0, spent FROM campaigns_brandcounter WHERE {only}
-                UNION ALL SELECT brand_id, campaign_id, period, start, 0, spent
+                UNION ALL SELECT brand_id, {BRAND}, period, start, 0, {figure}
+                FROM campaigns_brandcounter WHERE {only}
+                UNION ALL SELECT brand_id, campaign_id, period, start, 0, {figure}
                 FROM campaigns_campaigncounter WHERE {only}
             )
             SELECT brand_id, campaign_id, period, start, SUM(counted), SUM(ledger) FROM figures
@@ -62,7 +86,7 @@ def check_ledger(*, brand_ids: Sequence[int] | None = None) -> list[Difference]:
             [] if ids is None else [ids] * 3,
         )
         return [
-            Difference(brand_id, campaign_id, Period(period), as_date(start), int(counted), int(ledger))
+            Difference(figure, brand_id, campaign_id, Period(period), as_date(start), int(counted), int(ledger))
             for brand_id, campaign_id, period, start, counted, ledger in cursor.fetchall()
         ]
 
@@ -72,13 +96,14 @@ def repair_ledger(*, now: datetime) -> list[Difference]:
     differences = check_ledger()
     for batch in _batches(differences):
         with transaction.atomic():
-            # With the counters locked their ledger rows stand still: whoever records takes these locks before its
-            # commit. So what differs now is what is wrong, whatever was recorded since the first look.
+            # With the counters locked their ledger rows and holds stand still: whoever records takes these locks
+            # before its commit. So what differs now is what is wrong, whatever was recorded since the first look.
             counters.add({_key(d): 0 for d in batch})
-            wrong = set(map(_key, batch))
+            wrong = {(d.figure, _key(d)) for d in batch}
             brands = sorted({d.brand_id for d in batch})
-            found = [d for d in check_ledger(brand_ids=brands) if _key(d) in wrong]
-            counters.add({_key(d): d.ledger - d.counted for d in found})
+            found = [d for d in check_ledger(brand_ids=brands) if (d.figure, _key(d)) in wrong]
+            counters.add({_key(d): d.ledger - d.counted for d in found if d.figure is Figure.SPENT})
+            counters.hold({_key(d): d.ledger - d.counted for d in found if d.figure is Figure.HELD})
             because = Because(cause=StatusChange.Cause.REPAIR)
             enforcement.judge_brands(brands, now=now, because=because)
     return differences

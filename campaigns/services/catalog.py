@@ -1,6 +1,7 @@
 """What people set: brands, campaigns, schedules. Every change is judged in the transaction that makes it.
 
-Everything here raises BudgetError, with nothing changed, for what can't be; the sentence names the field.
+Everything here raises BudgetError, with nothing changed, for what can't be; the sentence names the field, and where
+it is about one field only the error does, too (InvalidFieldError).
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from decimal import Decimal
 from typing import Any, TypedDict, Unpack
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 
 from campaigns.models import Brand, Campaign, DaypartingSchedule, Hold, SpendLog, StatusChange
 from campaigns.models.figures import Campaigns
 from campaigns.rules import money, periods
-from campaigns.rules.errors import BudgetError
+from campaigns.rules.errors import BudgetError, InvalidFieldError
 from campaigns.rules.schedules import ALL_WEEKDAYS, Schedule, ScheduleError
 from campaigns.rules.texts import TextError, check_note
 from campaigns.services import counters, enforcement, feed, status
@@ -122,6 +123,28 @@ def update_campaign(
         return enforcement.judge_campaigns([campaign.pk], now=now, because=because)
 
 
+def upsert_campaign(
+    *, brand_id: int, now: datetime, by: Actor = NOBODY, **fields: Unpack[CampaignFields]
+) -> tuple[Campaign, bool]:
+    """Create the campaign of a brand with an external id or, if there is one, change it; judge it either way.
+
+    fields: must have the external id; what they leave out keeps its value, or gets its default where it is created.
+    Returns the campaign as it now is, and whether it was created. Two at once make one campaign: whoever creates or
+    changes a campaign holds its brand's lock, so that the second finds what the first has made.
+    """
+    external_id = str(_read("external_id", fields.get("external_id") or ""))
+    if not external_id:
+        raise InvalidFieldError("external_id", "External id: give one; the campaign is looked up by it.")
+    with transaction.atomic():
+        brand = _locked_brand(brand_id)
+        campaign = Campaign.objects.filter(brand=brand, external_id=external_id).first()
+        if campaign is None:
+            return create_campaign(brand_id=brand.pk, now=now, by=by, **fields), True
+        update_campaign(campaign_id=campaign.pk, now=now, by=by, **fields)
+    campaign.refresh_from_db()
+    return campaign, False
+
+
 def set_window(
     *,
     campaign_id: int,
@@ -182,7 +205,7 @@ def archive_campaign(*, campaign_id: int, now: datetime, by: Actor = NOBODY) -> 
         feed.announce(brand_id=campaign.brand_id, campaign_id=campaign.pk, now=now)
 
 
-def delete_brand(*, brand_id: int) -> None:
+def delete_brand(*, brand_id: int, now: datetime) -> None:
     """Delete a brand that never had a campaign with spend, with its campaigns."""
     with _deleting(), transaction.atomic():
         brand = _locked_brand(brand_id)
@@ -191,13 +214,14 @@ def delete_brand(*, brand_id: int) -> None:
         if Hold.objects.filter(brand=brand).exists():
             raise BudgetError(f"{brand} has holds and can't be deleted; archive it instead.")
         counters.remove_empty(brand_id=brand.pk)
+        feed.announce_each(brand_id=brand.pk, now=now)
         ids = brand.campaigns.order_by("pk").values_list("pk", flat=True)
         while some := list(ids[:DELETED_AT_ONCE]):
             Campaign.objects.filter(pk__in=some).delete()
         brand.delete()
 
 
-def delete_campaign(*, campaign_id: int) -> None:
+def delete_campaign(*, campaign_id: int, now: datetime) -> None:
     """Delete a campaign that never had spend."""
     with _deleting(), transaction.atomic():
         campaign = _campaign(campaign_id)
@@ -206,6 +230,7 @@ def delete_campaign(*, campaign_id: int) -> None:
         if Hold.objects.filter(campaign=campaign).exists():
             raise BudgetError(f"{campaign} has holds and can't be deleted; archive it instead.")
         counters.remove_empty(campaign_id=campaign.pk)
+        feed.announce(brand_id=campaign.brand_id, campaign_id=campaign.pk, now=now)
         campaign.delete()
 
 
@@ -256,7 +281,7 @@ def _set(row: Brand | Campaign, fields: Mapping[str, Any]) -> None:
     try:
         row.full_clean()
     except ValidationError as error:
-        raise BudgetError(_sentence(error)) from error
+        raise _invalid(error, fields) from error
 
 
 def _read(field: str, value: Any) -> Any:
@@ -264,17 +289,18 @@ def _read(field: str, value: Any) -> Any:
     if isinstance(value, str):
         value = value.strip()
         if not value.isprintable():
-            raise BudgetError(f"{_label(field)}: plain text only, without control characters.")
+            raise InvalidFieldError(field, f"{_label(field)}: plain text only, without control characters.")
     if field in _BUDGETS and value is not None:
         try:
             money.parse_budget(value)
         except money.MoneyError as error:
-            raise BudgetError(f"{_label(field)}: {error}") from error
+            raise InvalidFieldError(field, f"{_label(field)}: {error}") from error
     if field == "timezone" and not isinstance(value, ZoneInfo):
         try:
             return ZoneInfo(value)
         except (TypeError, ValueError, OSError, ZoneInfoNotFoundError) as error:
-            raise BudgetError(f"Timezone: {value!r} is none; give an IANA name such as Europe/Berlin.") from error
+            sentence = f"Timezone: {value!r} is none; give an IANA name such as Europe/Berlin."
+            raise InvalidFieldError(field, sentence) from error
     return value
 
 
@@ -282,10 +308,14 @@ def _label(field: str) -> str:
     return field.replace("_", " ").capitalize()
 
 
-def _sentence(error: ValidationError) -> str:
+def _invalid(error: ValidationError, fields: Mapping[str, Any]) -> BudgetError:
     """The first thing that is wrong, with the field it is about."""
     field, messages = next(iter(error.message_dict.items()))
-    return messages[0] if field == "__all__" else f"{_label(field)}: {messages[0]}"
+    if field != NON_FIELD_ERRORS:
+        return InvalidFieldError(field, f"{_label(field)}: {messages[0]}")
+    # A rule about several fields: that one is to blame which its sentence names and which was set.
+    named = next((name for name in fields if _label(name) in messages[0]), None)
+    return InvalidFieldError(named, messages[0]) if named else BudgetError(messages[0])
 
 
 def _put_schedule(

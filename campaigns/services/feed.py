@@ -20,3 +20,16 @@ def announce(*, brand_id: int, campaign_id: int | None = None, now: datetime) ->
             """,
             [brand_id, campaign_id, adapt_moment(connection, now)],
         )
+
+
+def announce_each(*, brand_id: int, now: datetime) -> None:
+    """Have the feed tell each campaign of a brand by its id: for when the brand will not be there to ask."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            INSERT INTO campaigns_catalogchange (brand_id, campaign_id, at, transaction_id)
+            SELECT c.brand_id, c.id, %s, {feed.transaction_id(connection)} FROM campaigns_campaign c
+            WHERE c.brand_id = %s
+            """,
+            [adapt_moment(connection, now), brand_id],
+        )

@@ -137,13 +137,15 @@ def _write(
     held = closing.lock({entry.hold_id for entry in entries if entry.hold_id is not None})
     if held:
         entries = _without_second_settlements(events, entries, held, results)
+    if not entries:
+        return []
     recorded = _insert(entries)
     for entry in recorded:
         results[entry.at] = SpendResult(entry.event_id, Outcome.RECORDED)
     _explain_repeats([entry for entry in entries if results[entry.at] is None], results)
-    if not recorded:
+    settled = _settled(entries, held, results)
+    if not (recorded or settled):
         return []
-    settled = _settled(recorded, held)
     holds = [held[hold_id] for hold_id in settled]
     by_day = _by_day(recorded)
     amounts = counters.spread(by_day)
@@ -182,11 +184,18 @@ def settled_before(hold_id: int | None, event_id: str) -> str:
     )
 
 
-def _settled(recorded: Sequence[Entry], held: Mapping[int, Held]) -> dict[int, str]:
-    """The holds that these entries settle, each with the first event that does."""
+def _settled(
+    entries: Sequence[Entry], held: Mapping[int, Held], results: Sequence[SpendResult | None]
+) -> dict[int, str]:
+    """The holds that these entries settle, each with the first event that does.
+
+    An event that was recorded before, without a word of the hold, settles it as well: its spend is counted.
+    """
     settled: dict[int, str] = {}
-    for entry in sorted(recorded, key=attrgetter("at")) if held else ():
-        if entry.hold_id is not None and held[entry.hold_id].state is not Hold.State.SETTLED:
+    for entry in sorted(entries, key=attrgetter("at")) if held else ():
+        result = results[entry.at]
+        counted = result is not None and result.outcome in (Outcome.RECORDED, Outcome.DUPLICATE)
+        if counted and entry.hold_id is not None and held[entry.hold_id].state is not Hold.State.SETTLED:
             settled.setdefault(entry.hold_id, entry.event_id)
     return settled
 
@@ -309,7 +318,7 @@ def _judge_crossed(
     that the next spend will find. zones: of each brand.
     """
     lines = [_line(day, amounts, figures, periods.local_date(now, zones[day.brand_id])) for day in days]
-    crossed = _crossed(lines)
+    crossed = _crossed(lines) if lines else []
     if not crossed:
         return []
     campaign_ids = {campaign_id for campaign_id, _, _ in crossed}

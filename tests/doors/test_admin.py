@@ -488,7 +488,7 @@ def test_the_journal_outlives_what_it_is_about(client: Client, anna: User, sale:
     catalog.pause(campaign_id=sale.pk, now=NOW, by=Actor(user_id=bert.pk), note="Why not")
     bert_id, sale_id, brand_id = bert.pk, sale.pk, sale.brand_id
     bert.delete()
-    catalog.delete_brand(brand_id=brand_id)
+    catalog.delete_brand(brand_id=brand_id, now=NOW)
     shown = text(client.get(page("changelist", StatusChange)))
     assert f"deleted campaign {sale_id}" in shown
     assert f"deleted brand {brand_id}" in shown

@@ -98,6 +98,7 @@ def test_programs_get_all_of_it(acme: Brand) -> None:
             "campaign_id": search.pk,
             "campaign": "Search",
             "period": period,
+            "figure": "spent",
             "start": start,
             "currency": "EUR",
             "counter": counter,

@@ -182,14 +182,14 @@ def test_what_is_not_there_is_said_so(wrong: int) -> None:
         (lambda: catalog.update_brand(brand_id=wrong, now=NOW), f"There is no brand {wrong}."),
         (lambda: catalog.create_campaign(brand_id=wrong, name="x", now=NOW), f"There is no brand {wrong}."),
         (lambda: catalog.archive_brand(brand_id=wrong, now=NOW), f"There is no brand {wrong}."),
-        (lambda: catalog.delete_brand(brand_id=wrong), f"There is no brand {wrong}."),
+        (lambda: catalog.delete_brand(brand_id=wrong, now=NOW), f"There is no brand {wrong}."),
         (lambda: catalog.update_campaign(campaign_id=wrong, now=NOW), f"There is no campaign {wrong}."),
         (lambda: catalog.pause(campaign_id=wrong, now=NOW), f"There is no campaign {wrong}."),
         (lambda: catalog.resume(campaign_id=wrong, now=NOW), f"There is no campaign {wrong}."),
         (lambda: catalog.clear_schedule(campaign_id=wrong, now=NOW), f"There is no campaign {wrong}."),
         (lambda: catalog.set_grid(campaign_id=wrong, grid="1" * 168, now=NOW), f"There is no campaign {wrong}."),
         (lambda: catalog.archive_campaign(campaign_id=wrong, now=NOW), f"There is no campaign {wrong}."),
-        (lambda: catalog.delete_campaign(campaign_id=wrong), f"There is no campaign {wrong}."),
+        (lambda: catalog.delete_campaign(campaign_id=wrong, now=NOW), f"There is no campaign {wrong}."),
         (lambda: enforce_budget(campaign_id=wrong, now=NOW), f"There is no campaign {wrong}."),
     ]
     for act, message in acts:
@@ -337,7 +337,7 @@ def test_a_brand_without_spend_is_deleted_with_all_that_is_its_own() -> None:
         campaign = factories.campaign(owner)
         catalog.set_window(campaign_id=campaign.pk, start_hour=1, end_hour=2, now=NOW)
     reset_daily_budgets(now=NOW)
-    catalog.delete_brand(brand_id=brand.pk)
+    catalog.delete_brand(brand_id=brand.pk, now=NOW)
     assert list(Brand.objects.all()) == [other]
     for model in (Campaign, BrandCounter, CampaignCounter, RollOver):
         assert set(model._default_manager.values_list("brand", flat=True)) <= {other.pk}
@@ -350,7 +350,7 @@ def test_a_campaign_without_spend_is_deleted() -> None:
     gone, stays = factories.campaign(brand), factories.campaign(brand)
     catalog.update_campaign(campaign_id=gone.pk, total_budget=5, now=NOW)
     spend(stays, 1)
-    catalog.delete_campaign(campaign_id=gone.pk)
+    catalog.delete_campaign(campaign_id=gone.pk, now=NOW)
     assert list(Campaign.objects.all()) == [stays]
     assert reading.counters() == reading.sums_of_the_ledger()
     assert spend(gone, 1).results[0].detail == f"There is no campaign {gone.pk}."
@@ -361,9 +361,9 @@ def test_what_has_spend_is_not_deleted() -> None:
     spent, sibling = factories.campaign(brand), factories.campaign(brand)
     spend(spent, 5, at=NOW - timedelta(days=50))
     spend(spent, -5, note="all back", at=NOW - timedelta(days=50))  # a sum of nothing is still a history
-    assert_refused(lambda: catalog.delete_campaign(campaign_id=spent.pk), "archive it instead")
-    assert_refused(lambda: catalog.delete_brand(brand_id=brand.pk), "archive it instead")
-    catalog.delete_campaign(campaign_id=sibling.pk)
+    assert_refused(lambda: catalog.delete_campaign(campaign_id=spent.pk, now=NOW), "archive it instead")
+    assert_refused(lambda: catalog.delete_brand(brand_id=brand.pk, now=NOW), "archive it instead")
+    catalog.delete_campaign(campaign_id=sibling.pk, now=NOW)
 
 
 def test_an_archived_brand_takes_its_campaigns_along() -> None:

@@ -119,7 +119,9 @@ owners = pytest.mark.parametrize(
 def difference(model: Any, campaign: Campaign, period: Period, start: date, counted: int, ledger: int) -> Difference:
     campaign_id = campaign.pk if model is CampaignCounter else 0
     units = money.MICROS
-    return Difference(campaign.brand_id, campaign_id, period, start, counted * units, ledger * units)
+    return Difference(
+        audit.Figure.SPENT, campaign.brand_id, campaign_id, period, start, counted * units, ledger * units
+    )
 
 
 @pytest.mark.django_db

@@ -155,8 +155,8 @@ def test_a_change_writes_only_the_rows_that_change() -> None:
 # --- The audit -------------------------------------------------------------------------------
 
 
-def test_the_audit_of_a_sound_ledger_is_one_statement_that_writes_nothing() -> None:
+def test_the_audit_of_a_sound_ledger_is_a_statement_for_each_figure_that_writes_nothing() -> None:
     for _ in range(3):
         spend(factories.campaign(), 1)
-    assert len(statements(audit.check_ledger)) == 1
+    assert len(statements(audit.check_ledger)) == 2
     assert written(lambda: audit.repair_ledger(now=NOW)) == []

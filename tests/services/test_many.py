@@ -39,7 +39,7 @@ def test_a_brand_of_very_many_campaigns_is_archived(crowded: Brand) -> None:
 
 
 def test_a_brand_of_very_many_campaigns_is_deleted(crowded: Brand) -> None:
-    catalog.delete_brand(brand_id=crowded.pk)
+    catalog.delete_brand(brand_id=crowded.pk, now=NOW)
     assert not Brand.objects.exists()
     assert not Campaign.objects.exists()
 

@@ -449,7 +449,7 @@ def test_a_currency_does_not_change_under_a_first_spend() -> None:
 @pytest.mark.parametrize("first", ["delete", "spend"])
 def test_a_campaign_that_is_deleted_while_it_spends_is_a_clear_error(first: str) -> None:
     campaign = factories.campaign()
-    deleting = partial(attempt, lambda: catalog.delete_campaign(campaign_id=campaign.pk))
+    deleting = partial(attempt, lambda: catalog.delete_campaign(campaign_id=campaign.pk, now=NOW))
     recording = partial(attempt, partial(spend, campaign, 1))
     if first == "spend":
         meeting = meet(recording, deleting, at=(spending, "_judge_crossed"), when="after")

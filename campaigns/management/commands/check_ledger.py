@@ -16,7 +16,7 @@ from campaigns.models import Brand, BrandCounter, Campaign, CampaignCounter, Spe
 from campaigns.rules import money
 from campaigns.rules.periods import Period
 from campaigns.services import audit
-from campaigns.services.audit import Difference
+from campaigns.services.audit import Difference, Figure
 from campaigns.services.counters import BRAND
 
 SHOWN = 50
@@ -105,7 +105,7 @@ def _table(differences: Sequence[Difference], names: _Names) -> Table:
         table.add_row(
             Text(names.brand(difference)),
             Text(names.campaign(difference) or "all together", style="" if difference.campaign_id else "dim"),
-            Text(_period(difference)),
+            Text(_period(difference) + (", held" if difference.figure is Figure.HELD else "")),
             Text(exact_money(difference.counted)),
             Text(exact_money(difference.ledger)),
             Text(exact_money(difference.counted - difference.ledger, currency, sign=True), style="red"),
@@ -143,6 +143,7 @@ def _difference_as_json(difference: Difference, names: _Names) -> dict[str, Any]
         "campaign_id": difference.campaign_id or None,
         "campaign": names.campaign(difference),
         "period": difference.period.name.lower(),
+        "figure": difference.figure.value,
         "start": None if difference.period is Period.TOTAL else difference.start.isoformat(),
         "currency": names.currency(difference),
         "counter": money.to_text(difference.counted),
