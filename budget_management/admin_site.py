@@ -50,6 +50,7 @@ NAVIGATION = [
         "title": "Spend",
         "items": [
             _page("Spend log", "receipt_long", "spendlog", "The ledger: every spend event, never changed."),
+            _page("Holds", "hourglass_top", "hold", "Money reserved ahead of delivery, and what became of it."),
             _page("Brand counters", "functions", "brandcounter", "What each brand has spent by day and month."),
             _page("Campaign counters", "calculate", "campaigncounter", "The same by campaign, and in all."),
         ],
@@ -67,6 +68,7 @@ NAVIGATION = [
         "items": [
             _page("Users", "person", "user", "People who may log in.", app="auth"),
             _page("Groups", "group", "group", "Permissions that people share.", app="auth"),
+            _page("API keys", "key", "apikey", "Programs that may use the API, and what each may do."),
         ],
     },
 ]

@@ -83,7 +83,7 @@ SQLITE_PRAGMAS = (
     # tables could be rewritten.
     "PRAGMA recursive_triggers=ON",
     "PRAGMA temp_store=MEMORY",
-    "PRAGMA cache_size=-32768",  # 32 MiB
+    "PRAGMA cache_size=-8192",  # 8 MiB for each thread of each process
 )
 
 

@@ -8,7 +8,7 @@ counted in steps. So a run that fails is not retried; the next tick is the retry
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns.services import enforcement, rollover
+from campaigns.services import enforcement, holds, rollover
 
 
 @shared_task(name="campaigns.tasks.enforce_campaign_status")
@@ -27,3 +27,9 @@ def reset_daily() -> None:
 def reset_monthly() -> None:
     """Judge the campaigns of brands in which a new budget month has begun."""
     rollover.reset_monthly_budgets(now=timezone.now())
+
+
+@shared_task(name="campaigns.tasks.expire_holds")
+def expire_holds() -> None:
+    """Close the holds whose time is over. Housekeeping: they count for nothing from their expiry on."""
+    holds.expire_holds(now=timezone.now())

@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
-from campaigns.admin import accounts, catalog, journal, ledger
+from campaigns.admin import access, accounts, catalog, holds, journal, ledger
 
-__all__ = ["accounts", "catalog", "journal", "ledger"]
+__all__ = ["access", "accounts", "catalog", "holds", "journal", "ledger"]
 
 admin.site.index_template = "campaigns/admin/index.html"
 admin.site.index_title = "Overview"

@@ -86,7 +86,7 @@ def status(
         feed = status_feed.whole_feed(now=now, brand_ids=brand_ids)
     else:
         feed = _since(changed_since, now, brand_ids)
-    cursor = _cursor(feed.position, brand_ids)
+    cursor = cursor_of(feed.position, brand_ids)
     return _headed(bodies.answer(_shown(feed, cursor)), f'"{cursor}"')
 
 
@@ -114,8 +114,11 @@ def _headed(response: HttpResponse, etag: str) -> HttpResponse:
     return response
 
 
-def _cursor(position: str, brand_ids: Collection[int] | None) -> str:
-    """The position, and for which brands: a key that is given another brand has not seen that brand's campaigns."""
+def cursor_of(position: str, brand_ids: Collection[int] | None) -> str:
+    """Return a position as it goes over the wire, with the brands that were seen there.
+
+    A key that is given another brand has not seen that brand's campaigns, so its old cursors end.
+    """
     return base64.urlsafe_b64encode(f"{position}|{_fingerprint(brand_ids)}".encode()).decode().rstrip("=")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
+from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -99,18 +100,29 @@ def find_callers(sent: Iterable[str], *, now: datetime) -> dict[str, Caller]:
     """
     prefixes = {secret: _prefix(secret) for secret in sent if secret.isascii() and secret.isprintable()}
     rows = ApiKey.objects.filter(prefix__in=set(prefixes.values()), revoked_at=None).order_by()
-    by_prefix = {row.prefix: row for row in rows}
+    found = {row[1]: _Row(*row) for row in rows.values_list(*_Row._fields)}
     good = {
-        secret: by_prefix[prefix]
+        secret: found[prefix]
         for secret, prefix in prefixes.items()
-        if prefix in by_prefix and hmac.compare_digest(by_prefix[prefix].digest, _digest(secret))
+        if prefix in found and hmac.compare_digest(found[prefix].digest, _digest(secret))
     }
     _note_use(good.values(), now)
-    brands = _brands([row.pk for row in good.values() if not row.all_brands])
+    brands = _brands([row.id for row in good.values() if not row.all_brands])
     return {
-        secret: Caller(row.pk, Scope(row.scopes), None if row.all_brands else frozenset(brands[row.pk]))
+        secret: Caller(row.id, Scope(row.scopes), None if row.all_brands else frozenset(brands[row.id]))
         for secret, row in good.items()
     }
+
+
+class _Row(NamedTuple):
+    """What of a key is looked at for every request."""
+
+    id: int
+    prefix: str
+    digest: str
+    scopes: int
+    all_brands: bool
+    last_used_at: datetime | None
 
 
 def _prefix(secret: str) -> str:
@@ -140,8 +152,8 @@ def _brands(key_ids: Collection[int]) -> dict[int, set[int]]:
     return brands
 
 
-def _note_use(rows: Iterable[ApiKey], now: datetime) -> None:
-    late = [row.pk for row in rows if row.last_used_at is None or row.last_used_at < now - SHOWN_USE]
+def _note_use(rows: Iterable[_Row], now: datetime) -> None:
+    late = [row.id for row in rows if row.last_used_at is None or row.last_used_at < now - SHOWN_USE]
     if late:
         stale = Q(last_used_at=None) | Q(last_used_at__lt=now - SHOWN_USE)
         ApiKey.objects.filter(stale, pk__in=late).update(last_used_at=now)

@@ -103,6 +103,21 @@ def record_spend(events: Sequence[SpendEvent], *, now: datetime) -> Receipt:
     """
     if len(events) > MAX_EVENTS:
         raise BudgetError(f"These are {len(events):,} events; send at most {MAX_EVENTS:,} at once.")
+    results, changes = _recorded(events, now)
+    # Only settlements of one hold beside each other have to wait for what becomes of the first; at least that one is
+    # known after each round.
+    while late := [at for at, result in enumerate(results) if result is None]:
+        later, more = _recorded([events[at] for at in late], now)
+        for at, result in zip(late, later, strict=True):
+            results[at] = result
+        changes += more
+    return Receipt([result for result in results if result is not None], changes)
+
+
+_Results = list[SpendResult | None]
+
+
+def _recorded(events: Sequence[SpendEvent], now: datetime) -> tuple[_Results, list[Change]]:
     try:
         return _record(events, now)
     except IntegrityError:
@@ -110,8 +125,8 @@ def record_spend(events: Sequence[SpendEvent], *, now: datetime) -> Receipt:
         return _record(events, now)
 
 
-def _record(events: Sequence[SpendEvent], now: datetime) -> Receipt:
-    results: list[SpendResult | None] = [None] * len(events)
+def _record(events: Sequence[SpendEvent], now: datetime) -> tuple[_Results, list[Change]]:
+    results: _Results = [None] * len(events)
     known = look_up(events)
     entries, doubtful = accept(events, known, now, results)
     changes: list[Change] = []
@@ -123,7 +138,7 @@ def _record(events: Sequence[SpendEvent], now: datetime) -> Receipt:
     if entries:
         with transaction.atomic():
             changes = _write(events, entries, known, now, results)
-    return Receipt([result for result in results if result is not None], changes)
+    return results, changes
 
 
 def _write(
@@ -162,21 +177,29 @@ def _without_second_settlements(
     held: Mapping[int, Held],
     results: list[SpendResult | None],
 ) -> list[Entry]:
-    """Leave out the entries that settle a hold again, with another event, and may not; give these their result."""
-    left = []
-    before = [hold for hold in held.values() if hold.state is Hold.State.SETTLED]
-    settled: dict[int | None, str] = {hold.id: hold.event_id for hold in before}
-    for entry in entries:
-        strictly = entry.hold_id is not None and events[entry.at].settles_once
-        by = settled.setdefault(entry.hold_id, entry.event_id) if strictly else entry.event_id
-        if by == entry.event_id:
-            left.append(entry)
-        else:
-            results[entry.at] = SpendResult(entry.event_id, Outcome.CONFLICT, settled_before(entry.hold_id, by))
-    return left
+    """Leave out the entries that settle a hold only if no other event does, where another has or is about to.
+
+    Where one has, they get their result; unless the ledger has them, they are refused. Where another of this call,
+    sent before them, is about to, they get none yet: that one may come to nothing.
+    """
+    settled = {hold.id: hold.event_id for hold in held.values() if hold.state is Hold.State.SETTLED}
+    first = settled.copy()
+    late: set[Entry] = set()
+    for entry in sorted(entries, key=attrgetter("at")):
+        if entry.hold_id is not None:
+            by = first.setdefault(entry.hold_id, entry.event_id)
+            if by != entry.event_id and events[entry.at].settles_once:
+                late.add(entry)
+    refused = [entry for entry in late if entry.hold_id in settled]
+    _explain_repeats(refused, results)
+    for entry in refused:
+        if results[entry.at] is None and entry.hold_id is not None:
+            why = settled_before(entry.hold_id, settled[entry.hold_id])
+            results[entry.at] = SpendResult(entry.event_id, Outcome.CONFLICT, why)
+    return [entry for entry in entries if entry not in late]
 
 
-def settled_before(hold_id: int | None, event_id: str) -> str:
+def settled_before(hold_id: int, event_id: str) -> str:
     """Return the sentence for a hold that another event has settled."""
     return (
         f"Hold {hold_id} was settled by the event {event_id!r}; this one was not counted. "
@@ -337,10 +360,9 @@ def _line(
     is_today = day.day == today
     is_this_month = is_today or day.day.replace(day=1) == today.replace(day=1)
     current = (is_today, is_this_month, is_today, is_this_month, True)
-    after = [figures[key] if counts else None for key, counts in zip(day.counters(), current, strict=True)]
-    before = [
-        None if figure is None else figure - amounts[key] for key, figure in zip(day.counters(), after, strict=True)
-    ]
+    keys = [key if counts else None for key, counts in zip(day.counters(), current, strict=True)]
+    after = [None if key is None else figures[key] for key in keys]
+    before = [None if key is None else figures[key] - amounts[key] for key in keys]
     return (day.campaign_id, *before, *after)
 
 

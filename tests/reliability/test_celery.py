@@ -25,16 +25,17 @@ from tests import servers
 from tests.servers import Program, running, wait_until
 
 TASKS = {
-    tasks.enforce_campaign_status: ("enforcement", "enforce_all", PeriodicRun.Task.ENFORCE),
-    tasks.reset_daily: ("rollover", "reset_daily_budgets", PeriodicRun.Task.RESET_DAILY),
-    tasks.reset_monthly: ("rollover", "reset_monthly_budgets", PeriodicRun.Task.RESET_MONTHLY),
+    tasks.enforce_campaign_status: ("enforcement", "enforce_all"),
+    tasks.reset_daily: ("rollover", "reset_daily_budgets"),
+    tasks.reset_monthly: ("rollover", "reset_monthly_budgets"),
+    tasks.expire_holds: ("holds", "expire_holds"),
 }
 QUEUE = "budget_management"
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_a_task_reads_the_clock_and_calls_one_service(task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, verb, _ = TASKS[task]
+    module, verb = TASKS[task]
     calls: list[datetime] = []
     service = importlib.import_module(f"campaigns.services.{module}")
     monkeypatch.setattr(service, verb, lambda *, now: calls.append(now))
@@ -50,6 +51,7 @@ def test_every_scheduled_task_exists_at_the_interval_of_its_setting() -> None:
         "campaigns.tasks.enforce_campaign_status": settings.ENFORCE_INTERVAL_SECONDS,
         "campaigns.tasks.reset_daily": settings.ROLLOVER_INTERVAL_SECONDS,
         "campaigns.tasks.reset_monthly": settings.ROLLOVER_INTERVAL_SECONDS,
+        "campaigns.tasks.expire_holds": celery.EXPIRE_HOLDS_SECONDS,
     }
     assert {entry["task"] for entry in schedule.values()} == {task.name for task in TASKS}
     assert all(entry["options"]["expires"] <= entry["schedule"] for entry in schedule.values())
@@ -90,7 +92,7 @@ def test_a_worker_does_every_task(pool: str, environment: dict[str, str], tmp_pa
     with worker(environment, tmp_path / "log", "--pool", pool) as started:
         for task in TASKS:
             send(task, environment["REDIS_URL"])
-        for *_, kind in TASKS.values():
+        for kind in PeriodicRun.Task:
             wait_until(partial(finished, kind), within=20, what=f"{kind}; the worker said: {started.output}")
         assert started.stop() == 0
     assert "Traceback" not in started.output
@@ -100,7 +102,7 @@ def test_a_worker_does_every_task(pool: str, environment: dict[str, str], tmp_pa
 def test_beat_keeps_the_interval_of_the_settings(environment: dict[str, str], tmp_path: Path) -> None:
     environment |= {"ENFORCE_INTERVAL_SECONDS": "1", "ROLLOVER_INTERVAL_SECONDS": "2"}
     with worker(environment, tmp_path / "worker"), program("beat", environment, tmp_path / "beat", "--pidfile="):
-        for *_, kind in TASKS.values():
+        for kind in PeriodicRun.Task:
             wait_until(partial(finished, kind, at_least=3), within=30, what=f"three runs of {kind}")
     starts = (
         PeriodicRun.objects.filter(task=PeriodicRun.Task.ENFORCE).order_by("id").values_list("started_at", flat=True)
