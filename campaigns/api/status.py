@@ -70,7 +70,7 @@ class _Feed(msgspec.Struct):
 )
 def status(
     request: HttpRequest,
-    changed_since: str | None = Query(None, description="The `cursor` of an earlier answer.", max_length=40_000),  # type: ignore[type-arg]  # generic for mypy only
+    changed_since: str | None = Query(None, description="The `cursor` of an earlier answer."),  # type: ignore[type-arg]  # generic for mypy only
 ) -> HttpResponse:
     """Tell every campaign that the key may see, or with `changed_since` only those that have changed.
 
