@@ -13,8 +13,8 @@ from django.utils.safestring import SafeString
 from unfold.enums import ActionVariant
 
 from campaigns.admin import words
-from campaigns.admin.base import BaseAdmin, action, actor, moment
-from campaigns.models import ApiKey, Brand, Scope
+from campaigns.admin.base import BaseAdmin, CheckboxSelectMultiple, action, actor, moment
+from campaigns.models import ApiKey, Scope
 from campaigns.models.access import SCOPE_LABELS
 from campaigns.rules.errors import BudgetError
 from campaigns.services import keys
@@ -23,24 +23,17 @@ from campaigns.services import keys
 class KeyForm(forms.ModelForm[ApiKey]):
     """Asks for what a new key is to be."""
 
-    name = forms.CharField(max_length=100, help_text="Who will use it, such as the name of an ad server.")
     may = forms.TypedMultipleChoiceField(
         label="Scopes",
         coerce=int,
-        choices=[(int(scope), f"{scope.code}: {label}") for scope, label in SCOPE_LABELS.items()],
-        widget=forms.CheckboxSelectMultiple,
-        help_text="What it may do.",
-    )
-    only = forms.ModelMultipleChoiceField(
-        label="Brands",
-        queryset=Brand.objects.filter(archived_at=None),
-        required=False,
-        help_text="The only brands it sees. None chosen: every brand, now and in future.",
+        choices=[(int(scope), f"{scope.code.capitalize()}: {label}") for scope, label in SCOPE_LABELS.items()],
+        widget=CheckboxSelectMultiple,
+        help_text="An ad server or bidder takes read and spend.",
     )
 
     class Meta:
         model = ApiKey
-        fields = ("name",)
+        fields = ("name", "brands")
 
 
 @admin.register(ApiKey)
@@ -48,6 +41,7 @@ class ApiKeyAdmin(BaseAdmin[ApiKey]):
     """API keys. A key is never changed: it is revoked, and another is made."""
 
     form = KeyForm
+    autocomplete_fields = ("brands",)
     list_display = ("name", "begins", "state", "may", "sees", "created", "used")
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
     search_fields = ("name", "prefix")
@@ -63,7 +57,7 @@ class ApiKeyAdmin(BaseAdmin[ApiKey]):
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         """Return the form of a new key, or what is known of one."""
         if obj is None:
-            return ((None, {"fields": ("name", "may", "only")}),)
+            return ((None, {"fields": ("name", "may", "brands")}),)
         return ((None, {"fields": ("name", "begins", "state", "may", "sees", "created", "made_by", "used")}),)
 
     def get_form(self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any) -> Any:
@@ -96,7 +90,7 @@ class ApiKeyAdmin(BaseAdmin[ApiKey]):
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: Any) -> None:
         """Make the key, and show it this once."""
-        chosen = [brand.pk for brand in form.cleaned_data["only"]]
+        chosen = [brand.pk for brand in form.cleaned_data["brands"]]
         key, secret = keys.create_key(
             name=form.cleaned_data["name"],
             scopes=[Scope(bit) for bit in form.cleaned_data["may"]],

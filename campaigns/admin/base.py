@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
     from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm
     from django.contrib.auth.forms import AdminUserCreationForm as UserCreationForm
+    from django.forms import CheckboxSelectMultiple
 
     class ActionForm(Form):
         """Chooses an action above a list."""
@@ -45,6 +46,7 @@ else:
     from unfold.forms import ActionForm, AdminPasswordChangeForm, UserChangeForm, UserCreationForm
     from unfold.forms import BaseDialogForm as DialogForm
     from unfold.views import ChangeList
+    from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckboxSelectMultiple
 
 __all__ = [
     "ActionForm",
@@ -52,6 +54,7 @@ __all__ = [
     "AutocompleteFilter",
     "AutocompleteForm",
     "BaseAdmin",
+    "CheckboxSelectMultiple",
     "ChoiceFilter",
     "DialogForm",
     "ReadOnlyAdmin",

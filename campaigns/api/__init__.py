@@ -2,7 +2,7 @@
 
 from ninja.openapi.docs import Swagger
 
-from campaigns.api import holds, problems, spend, status
+from campaigns.api import brands, campaigns, holds, problems, reports, spend, standing, status
 from campaigns.api.documents import DESCRIPTION
 from campaigns.api.site import Api
 
@@ -19,3 +19,7 @@ problems.handle(api)
 api.add_router("", spend.router)
 api.add_router("", holds.router)
 api.add_router("", status.router)
+api.add_router("", brands.router)
+api.add_router("", campaigns.router)
+api.add_router("", standing.router)
+api.add_router("", reports.router)

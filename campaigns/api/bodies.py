@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 import msgspec
@@ -11,6 +12,8 @@ from campaigns.api.problems import Problem, too_large
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 MAX_BYTES = 8 * 2**20
+
+_LENGTH = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 def read(request: HttpRequest, *kinds: str) -> bytes:
@@ -22,7 +25,7 @@ def read(request: HttpRequest, *kinds: str) -> bytes:
     length = request.META.get("CONTENT_LENGTH")
     if not length:
         raise Problem(HTTPStatus.LENGTH_REQUIRED, "length-required", "Send the body with a Content-Length.")
-    if not str(length).isdigit() or int(length) > MAX_BYTES:
+    if not _LENGTH.fullmatch(str(length)) or int(length) > MAX_BYTES:
         raise too_large()
     return request.body
 

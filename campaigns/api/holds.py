@@ -115,7 +115,7 @@ def place(request: HttpRequest) -> HttpResponse:
 @router.get(
     "/holds/{int:hold_id}",
     auth=SPEND,
-    response={200: HoldBody, **documents.problems(401, 403, 404)},
+    response={200: HoldBody, **documents.problems(401, 403, 404, 503)},
     operation_id="getHold",
     summary="Get a hold",
 )

@@ -43,11 +43,12 @@ def read_cursor(cursor: str, kind: str, numbers: int = 1) -> tuple[int, ...]:
     """Return the place that a cursor names; raises the problem of one that was not made by `write_cursor`."""
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        found, *place = msgspec.json.decode(packed, type=list[str | int])
+        _, *place = msgspec.json.decode(packed, type=list[str | int])
     except (binascii.Error, ValueError, msgspec.DecodeError):
         raise _broken() from None
     whole = [number for number in place if isinstance(number, int) and abs(number) <= MAX_ID]
-    if found != kind or not len(whole) == len(place) == numbers or write_cursor(kind, *whole) != cursor:
+    # Written again it is the same, or it was of another kind, or not written here.
+    if not len(whole) == len(place) == numbers or write_cursor(kind, *whole) != cursor:
         raise _broken()
     return tuple(whole)
 

@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI, Schema
 from pydantic import ConfigDict, Field
 
-from campaigns.rules.errors import BudgetError
+from campaigns.rules.errors import BudgetError, InvalidFieldError
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -125,6 +125,7 @@ def handle(api: NinjaAPI) -> None:
     """Have every error of an API leave as a problem."""
     _answer(api, Problem, lambda _, problem: problem)
     _answer(api, BudgetError, lambda _, error: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "refused", str(error)))
+    _answer(api, InvalidFieldError, lambda _, error: invalid(error.field, str(error)))
     _answer(api, ninja.errors.AuthenticationError, lambda *_: unauthorized())
     _answer(api, ninja.errors.ValidationError, lambda _, error: _invalid_fields(error))
     _answer(api, ninja.errors.HttpError, lambda _, error: _unreadable(error))
@@ -154,23 +155,50 @@ def too_large() -> Problem:
 
 
 def _invalid_fields(error: ninja.errors.ValidationError) -> Problem:
-    errors = [(_pointer(one["loc"]), _sentence(one)) for one in error.errors]
-    detail = "; ".join(f"{pointer.lstrip('/') or 'the body'}: {what}" for pointer, what in errors[:5])
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-fields", detail, errors=errors[:100])
+    errors = [(_pointer(one["loc"]), _sentence(one)) for one in error.errors[:_MOST_ERRORS]]
+    detail = " ".join(f"{pointer.lstrip('/') or 'The body'}: {what}" for pointer, what in errors[:5])
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-fields", detail, errors=errors)
+
+
+_MOST_ERRORS, _LONGEST_PART = 100, 100
 
 
 def _pointer(location: Sequence[str | int]) -> str:
-    """Where the error is: `body`, the name of the parameter that takes it, and the way into it."""
+    """Where the error is: `body`, the name of the parameter that takes it, and the way into it (RFC 6901)."""
     if location[0] == "body":
-        return "".join(f"/{part}" for part in location[2:])
-    return str(location[-1])
+        return "".join(f"/{_part(part)}" for part in location[2:])
+    return _part(location[-1])
+
+
+def _part(name: str | int) -> str:
+    """A step of a pointer. It may be a name that a client made up, of any length."""
+    return str(name)[:_LONGEST_PART].replace("~", "~0").replace("/", "~1")
+
+
+_SENTENCES = {
+    "extra_forbidden": "There is no such field; leave it out.",
+    "missing": "It is missing.",
+    "invalid_key": "There is no such field; leave it out.",
+    "string_type": "Give a text.",
+    "string_unicode": "It has halves of a character; give plain text.",
+    "int_type": "Give a whole number.",
+    "int_parsing": "Give a whole number.",
+    "bool_type": "Give true or false.",
+    "list_type": "Give a list.",
+    "model_type": "Send an object with fields.",
+    "literal_error": "Give {expected}.",
+    "enum": "Give {expected}.",
+    "too_short": "Give at least {min_length}.",
+    "too_long": "Give at most {max_length}.",
+    "string_too_short": "Give at least {min_length} characters.",
+    "string_too_long": "Give at most {max_length} characters.",
+}
+"""What is said for an error of pydantic's, by its type; its own words are those of a programmer."""
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
-    if error["type"] == "extra_forbidden":
-        return "There is no such field; leave it out."
-    if error["type"] == "missing":
-        return "It is missing."
+    if error["type"] in _SENTENCES:
+        return _SENTENCES[error["type"]].format_map(error.get("ctx", {}))
     words = str(error["msg"]).removeprefix("Value error, ")
     return words if words.endswith((".", "?")) else f"{words}."
 

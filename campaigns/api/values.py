@@ -16,13 +16,16 @@ from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from campaigns.queries.lookup import MAX_ID
 from campaigns.rules import money
+from campaigns.rules.reasons import Reason
 from campaigns.rules.texts import MAX_NOTE, TextError, check_note
 
 MAX_NAME, MAX_EXTERNAL_ID = 200, 128
 
 _PLAIN_AMOUNT = re.compile(r"[0-9]{1,13}(\.[0-9]{1,6})?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_DIGITS = re.compile(r"-?[0-9]{1,19}")
+_DIGITS = re.compile(r"-?[0-9]{1,40}")
+
+REASON_CODES = [reason.code for reason in Reason]
 
 Reader: TypeAlias = Callable[[object], Any]
 """Takes a value as it came and gives it as it is meant; raises ValueError with a sentence."""
@@ -34,13 +37,13 @@ def text(most: int) -> Reader:
     def read(value: object) -> str:
         if not isinstance(value, str):
             raise ValueError("Give a text.")
+        if not value.isprintable():
+            raise ValueError("It has control characters; give plain text.")
         plain = value.strip()
         if not plain:
             raise ValueError(f"It is empty; give 1 to {most} characters.")
         if len(plain) > most:
             raise ValueError(f"It is longer than {most} characters; shorten it.")
-        if not plain.isprintable():
-            raise ValueError("It has control characters; give plain text.")
         return plain
 
     return read
@@ -99,6 +102,13 @@ def _truth_of_query(value: object) -> bool:
     return value == "true"
 
 
+def _reason(value: object) -> Reason:
+    for reason in Reason:
+        if value == reason.code:
+            return reason
+    raise ValueError(f"Give one of {', '.join(REASON_CODES)}.")
+
+
 def _note(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("Give a text.")
@@ -111,7 +121,7 @@ def _note(value: object) -> str:
 
 _NULL = {"type": "null"}
 _TEXT = {"type": "string", "minLength": 1, "pattern": r"\S"}
-_DAY_SCHEMA = {"type": "string", "format": "date", "examples": ["2026-01-31"]}
+_DAY_SCHEMA = {"type": "string", "format": "date"}
 _ID_SCHEMA = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 
 Name: TypeAlias = Annotated[str, PlainValidator(text(MAX_NAME)), WithJsonSchema({**_TEXT, "maxLength": MAX_NAME})]
@@ -126,12 +136,12 @@ ExternalIdOrNull: TypeAlias = Annotated[
 Zone: TypeAlias = Annotated[
     str,
     PlainValidator(text(63)),
-    WithJsonSchema({**_TEXT, "maxLength": 63, "examples": ["Europe/Berlin"]}),
+    WithJsonSchema({**_TEXT, "maxLength": 63, "format": "iana-time-zone", "examples": ["Europe/Berlin"]}),
 ]
 Currency: TypeAlias = Annotated[
     str,
     PlainValidator(text(3)),
-    WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$", "examples": ["EUR"]}),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$", "format": "iso-4217", "examples": ["EUR"]}),
 ]
 Budget: TypeAlias = Annotated[
     Decimal | None,
@@ -151,7 +161,9 @@ Budget: TypeAlias = Annotated[
 
 Day: TypeAlias = Annotated[date, PlainValidator(_day), WithJsonSchema(_DAY_SCHEMA)]
 DayOrNull: TypeAlias = Annotated[
-    date | None, PlainValidator(or_null(_day)), WithJsonSchema({"anyOf": [_DAY_SCHEMA, _NULL]})
+    date | None,
+    PlainValidator(or_null(_day)),
+    WithJsonSchema({"anyOf": [_DAY_SCHEMA, _NULL], "examples": ["2026-01-31"]}),
 ]
 ObjectId: TypeAlias = Annotated[int, PlainValidator(number(1, MAX_ID)), WithJsonSchema(_ID_SCHEMA)]
 Note: TypeAlias = Annotated[
@@ -163,6 +175,9 @@ IdOfQuery: TypeAlias = Annotated[int | None, PlainValidator(number_of_query(1, M
 TruthOfQuery: TypeAlias = Annotated[bool | None, PlainValidator(_truth_of_query), WithJsonSchema({"type": "boolean"})]
 ExternalIdOfQuery: TypeAlias = Annotated[
     str | None, PlainValidator(text(MAX_EXTERNAL_ID)), WithJsonSchema({**_TEXT, "maxLength": MAX_EXTERNAL_ID})
+]
+ReasonOfQuery: TypeAlias = Annotated[
+    Reason | None, PlainValidator(_reason), WithJsonSchema({"type": "string", "enum": REASON_CODES})
 ]
 
 # --- What goes out ---------------------------------------------------------------------------

@@ -6,6 +6,8 @@ that one that can't be read is refused alone, with a sentence, and the others co
 
 from __future__ import annotations
 
+import io
+import itertools
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -86,7 +88,7 @@ def read_body(body: bytes, *, most: int) -> Read:
 
 def read_lines(body: bytes, *, most: int) -> Read:
     """Return the events of newline-delimited JSON, one a line; raises WireError if there are none or too many."""
-    lines = [line for line in body.split(b"\n", most + 1) if line.strip()]
+    lines = list(itertools.islice((line for line in io.BytesIO(body) if line.strip()), most + 1))
     _check_number(len(lines), most)
     return [_read(line) for line in lines]
 

@@ -28,7 +28,8 @@ from campaigns.management.voices import Shows
 
 ADMIN = "admin"
 PORTS_TRIED = 50
-WEB_THREADS = 4
+# Requests that record spend wait for each other and then for one commit; granian warns past this number.
+WEB_THREADS = min(16, 2 * (os.cpu_count() or 1) + 1)
 WORKER_THREADS = 2
 
 
@@ -108,7 +109,8 @@ def valkey(data_dir: Path, environment: Mapping[str, str]) -> tuple[Child, str]:
     folder.mkdir(mode=0o700, exist_ok=True)
     config = folder / "valkey.conf"
     config.touch(mode=0o600)
-    # Nothing is kept: what must not be lost is in the database, and ticks of yesterday are of no use.
+    # Nothing is kept, for this is for trying out: ticks of yesterday are of no use, and a stream that must not be
+    # lost wants a broker with a disk (docs/streams.md).
     config.write_text(
         f"bind 127.0.0.1\nport {port}\nrequirepass {password}\n"
         f'save ""\nappendonly no\nmaxmemory 256mb\nmaxmemory-policy noeviction\n'
@@ -137,12 +139,13 @@ def _pings(url: str) -> bool:
         client.close()
 
 
-def application(*, host: str, port: int, environment: Mapping[str, str]) -> list[Child]:
+def application(*, manage: Path, host: str, port: int, environment: Mapping[str, str]) -> list[Child]:
     """Return the product's own programs."""
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "budget_management"]
     worker = [*celery, "worker", "--pool", "threads", "--concurrency", str(WORKER_THREADS)]
     worker += ["--without-mingle", "--without-gossip"]  # there is no other worker to talk to
     beat = [*celery, "beat", "--pidfile="]
+    consumer = [sys.executable, str(manage), "consume_spend"]
     web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--host", host]
     web += ["--port", str(port), "--blocking-threads", str(WEB_THREADS)]
     web += ["budget_management.wsgi:application"]
@@ -150,6 +153,7 @@ def application(*, host: str, port: int, environment: Mapping[str, str]) -> list
     return [
         Child(name="worker", colour="green", command=worker, environment=environment),
         Child(name="beat", colour="cyan", command=beat, environment=environment),
+        Child(name="consumer", colour="white", command=consumer, environment=environment, shows=Shows.EVERYTHING),
         Child(name="web", colour="blue", command=web, environment=environment, ready=ready),
     ]
 

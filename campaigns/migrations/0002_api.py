@@ -120,7 +120,10 @@ class Migration(migrations.Migration):
                 (
                     "brands",
                     models.ManyToManyField(
-                        blank=True, help_text="The only brands it sees.", related_name="api_keys", to="campaigns.brand"
+                        blank=True,
+                        help_text="The only brands it sees. None chosen: every brand, now and in future.",
+                        related_name="api_keys",
+                        to="campaigns.brand",
                     ),
                 ),
                 (

@@ -27,9 +27,9 @@ class Scope(enum.IntFlag):
 
 
 SCOPE_LABELS = {
-    Scope.READ: "read everything: brands, campaigns, status, reports",
+    Scope.READ: "see brands, campaigns, their status and reports",
     Scope.SPEND: "report spend, place and settle holds",
-    Scope.MANAGE: "read everything, change brands, campaigns and schedules, pause and resume",
+    Scope.MANAGE: "all that read may; change brands, campaigns and schedules, pause and resume",
 }
 """Each scope in words for people."""
 
@@ -44,7 +44,12 @@ class ApiKey(models.Model):
     scopes = models.SmallIntegerField(help_text="Bits: 1 read, 2 spend, 4 manage.")
     # Said apart from the list: a key whose last brand is deleted must not come to see all brands.
     all_brands = models.BooleanField(default=True, help_text="Whether it sees every brand, now and in future.")
-    brands = models.ManyToManyField(Brand, blank=True, related_name="api_keys", help_text="The only brands it sees.")
+    brands = models.ManyToManyField(
+        Brand,
+        blank=True,
+        related_name="api_keys",
+        help_text="The only brands it sees. None chosen: every brand, now and in future.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, editable=False, related_name="+"

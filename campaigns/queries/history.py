@@ -24,9 +24,9 @@ MAX_LIMIT = 1_000
 class HistoricChange:
     """One change of a campaign's status.
 
-    at: aware. actor: the name of the user who brought it about, None where nobody did or the user is gone. The limits
-    are what was spent by then and the budgets of that time, in micros. Those of the brand are always of all of its
-    campaigns together, also where its budgets bind each campaign alone.
+    at: aware. actor, api_key: the names of the user or key that brought it about, None where none did or it is gone.
+    The limits are what was spent by then and the budgets of that time, in micros. Those of the brand are always of all
+    of its campaigns together, also where its budgets bind each campaign alone.
     """
 
     id: int
@@ -35,6 +35,7 @@ class HistoricChange:
     to_reasons: Reason
     cause: StatusChange.Cause
     actor: str | None
+    api_key: str | None
     note: str
     brand_daily: Limit
     brand_monthly: Limit
@@ -60,15 +61,18 @@ def status_history(*, campaign_id: int, before: int | None = None, limit: int = 
     """
     if not 1 <= limit <= MAX_LIMIT:
         raise BudgetError(f"Give a limit from 1 to {MAX_LIMIT:,}.")
-    # An outer join, as a user may be gone: the journal's keys carry no constraint.
-    rows = StatusChange.objects.filter(campaign__pk=campaign_id).annotate(actor_name=F("actor__username"))
+    # Outer joins, as a user may be gone: the journal's keys carry no constraint.
+    rows = StatusChange.objects.filter(campaign__pk=campaign_id).annotate(
+        actor_name=F("actor__username"), api_key_name=F("api_key__name")
+    )
     if before is not None:
         rows = rows.filter(pk__lt=before)
     found = list(rows.order_by("-pk")[: limit + 1])
-    return History(changes=[_change(row, row.actor_name) for row in found[:limit]], more=len(found) > limit)
+    changes = [_change(row, row.actor_name, row.api_key_name) for row in found[:limit]]
+    return History(changes=changes, more=len(found) > limit)
 
 
-def _change(row: StatusChange, actor: str | None) -> HistoricChange:
+def _change(row: StatusChange, actor: str | None, api_key: str | None) -> HistoricChange:
     return HistoricChange(
         id=row.pk,
         at=row.at,
@@ -76,6 +80,7 @@ def _change(row: StatusChange, actor: str | None) -> HistoricChange:
         to_reasons=row.to_reasons,
         cause=StatusChange.Cause(row.cause),
         actor=actor,
+        api_key=api_key,
         note=row.note,
         brand_daily=_limit(row.brand_daily_budget, row.brand_daily_spent),
         brand_monthly=_limit(row.brand_monthly_budget, row.brand_monthly_spent),

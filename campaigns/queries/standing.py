@@ -105,6 +105,12 @@ def standing(*, now: datetime, brand_ids: list[int] | None = None) -> list[Brand
     return [_brand(row, campaigns[row["id"]], expired) for row in _brand_rows(brand_ids, now)]
 
 
+def brand_standing(*, brand_id: int, now: datetime) -> BrandStanding | None:
+    """Return the standing of one brand without its campaigns, of which it may have very many; None if archived."""
+    expired = _Expired(now, [brand_id])
+    return next((_brand(row, [], expired) for row in _brand_rows([brand_id], now)), None)
+
+
 class _Expired:
     """What expired holds still have in the counters: it counts for nothing."""
 
@@ -128,7 +134,8 @@ def campaign_standings(which: Campaigns, now: datetime) -> Iterator[CampaignStan
     """Yield the standing of each of the campaigns, in the order of their names; archived ones have none."""
     rows = _campaign_rows(which, now)
     while chunk := list(itertools.islice(rows, CHUNK)):
-        with_holds = {row["brand_id"] for row in chunk if row["brand_daily_held"] or row["campaign_total_held"]}
+        # The brand's month may still have what others held on a day before: those that are not among these rows.
+        with_holds = {row["brand_id"] for row in chunk if any(row[f"{counter}_held"] for counter in _COUNTERS)}
         expired = _Expired(now, sorted(with_holds)) if with_holds else None
         for row in chunk:
             yield _campaign(row, now, expired)

@@ -51,8 +51,10 @@ def feed_since(*, seen: str, now: datetime, brand_ids: Collection[int] | None) -
 
     Raises models.feed.PositionError for a position that is not one of this feed.
     """
-    since = feed.since(connection, seen)
+    # The position first: `since` looks no further than what had begun when it was asked, and whatever is behind the
+    # position had. The other way round, what is committed between the two would be passed over and yet taken as told.
     position = feed.position(connection)
+    since = feed.since(connection, seen)
     changed = _changed(since, brand_ids)
     which = Campaigns.with_ids(connection, sorted(changed))
     campaigns = _read(which, now) if changed else []

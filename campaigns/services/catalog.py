@@ -74,15 +74,16 @@ def update_brand(*, brand_id: int, now: datetime, by: Actor = NOBODY, **fields: 
     with transaction.atomic():
         brand = _locked_brand(brand_id)
         currency, zone = brand.currency, brand.timezone
-        _set(brand, fields)
+        changed = _set(brand, fields)
         counters.lock(brand.pk, periods.local_date(now, zone), periods.local_date(now, brand.timezone))
         if brand.currency != currency and SpendLog.objects.filter(brand=brand).exists():
             raise BudgetError(f"{brand} has spend in {currency}, so its currency stays; make a new brand instead.")
         # Before the brand: a new name locks its row against the spend that has locked one of these and waits for it.
         status.lock(Campaigns.of_brands(connection, [brand.pk]))
-        with _saving():
-            brand.save(update_fields=list(fields))
-        feed.announce(brand_id=brand.pk, now=now)
+        if changed:
+            with _saving():
+                brand.save(update_fields=changed)
+            feed.announce(brand_id=brand.pk, now=now)
         because = Because(cause=_cause(set(fields)), by=by)
         return enforcement.judge_brands([brand.pk], now=now, because=because)
 
@@ -115,10 +116,11 @@ def update_campaign(
         counters.lock(brand.pk, periods.local_date(now, brand.timezone), campaign_id=campaign_id)
         status.lock(Campaigns.with_ids(connection, [campaign_id]))
         campaign = _campaign(campaign_id)  # as whoever held the locks before us has left it
-        _set(campaign, fields)
-        with _saving():
-            campaign.save(update_fields=list(fields))
-        feed.announce(brand_id=brand.pk, campaign_id=campaign.pk, now=now)
+        changed = _set(campaign, fields)
+        if changed:
+            with _saving():
+                campaign.save(update_fields=changed)
+            feed.announce(brand_id=brand.pk, campaign_id=campaign.pk, now=now)
         because = Because(cause=_cause(set(fields)), by=by)
         return enforcement.judge_campaigns([campaign.pk], now=now, because=because)
 
@@ -273,7 +275,9 @@ def _campaign(campaign_id: int) -> Campaign:
     return campaign
 
 
-def _set(row: Brand | Campaign, fields: Mapping[str, Any]) -> None:
+def _set(row: Brand | Campaign, fields: Mapping[str, Any]) -> list[str]:
+    """Set some fields of a row, checked as a whole; return those that are another value by that."""
+    before = {name: getattr(row, name) for name in fields}
     for name, value in fields.items():
         setattr(row, name, _read(name, value))
     if row.external_id == "":
@@ -281,7 +285,8 @@ def _set(row: Brand | Campaign, fields: Mapping[str, Any]) -> None:
     try:
         row.full_clean()
     except ValidationError as error:
-        raise _invalid(error, fields) from error
+        raise _invalid(error, row, fields) from error
+    return [name for name, value in before.items() if getattr(row, name) != value]
 
 
 def _read(field: str, value: Any) -> Any:
@@ -308,14 +313,19 @@ def _label(field: str) -> str:
     return field.replace("_", " ").capitalize()
 
 
-def _invalid(error: ValidationError, fields: Mapping[str, Any]) -> BudgetError:
+def _invalid(error: ValidationError, row: Brand | Campaign, fields: Mapping[str, Any]) -> BudgetError:
     """The first thing that is wrong, with the field it is about."""
-    field, messages = next(iter(error.message_dict.items()))
-    if field != NON_FIELD_ERRORS:
-        return InvalidFieldError(field, f"{_label(field)}: {messages[0]}")
-    # A rule about several fields: that one is to blame which its sentence names and which was set.
-    named = next((name for name in fields if _label(name) in messages[0]), None)
-    return InvalidFieldError(named, messages[0]) if named else BudgetError(messages[0])
+    field, (first, *_) = next(iter(error.error_dict.items()))
+    sentence = first.messages[0]
+    if field == NON_FIELD_ERRORS:
+        # A rule about several fields: that one is to blame which its sentence names and which was set.
+        named = next((name for name in fields if _label(name) in sentence), None)
+        if named is None:
+            return BudgetError(sentence)
+        field, sentence = named, sentence.removeprefix(f"{_label(named)}: ")
+    if first.code in {"unique", "unique_together"}:
+        sentence = f"another {type(row).__name__.lower()} has this one; give another."
+    return InvalidFieldError(field, f"{_label(field)}: {sentence}")
 
 
 def _put_schedule(

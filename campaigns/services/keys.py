@@ -82,7 +82,7 @@ def create_key(
             key.save(force_insert=True)
             key.brands.set(brand_ids or ())
     except (IntegrityError, ValidationError) as error:
-        raise BudgetError(f"There is a key with the name {name!r}, perhaps a revoked one; give another name.") from error
+        raise BudgetError(f"There is a key named {name!r}, perhaps a revoked one; give another name.") from error
     return key, secret
 
 

@@ -21,19 +21,24 @@ from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
 from campaigns.admin import base
 from campaigns.models import (
+    ApiKey,
     Brand,
     BrandCounter,
     Campaign,
     CampaignCounter,
     DaypartingSchedule,
+    Hold,
     PeriodicRun,
     RollOver,
+    Scope,
     SpendLog,
     StatusChange,
 )
 from campaigns.rules.reasons import Reason
 from campaigns.services import catalog, reset_daily_budgets, reset_monthly_budgets
 from campaigns.services.enforcement import enforce_all
+from campaigns.services.holds import HoldAsk, Refused, place_holds
+from campaigns.services.keys import create_key, find_callers
 from campaigns.services.status import Actor
 from tests import factories
 from tests.factories import NOW, spend
@@ -44,7 +49,15 @@ pytestmark = pytest.mark.django_db
 Response = Any
 """What the test client returns: a response with the context of its templates."""
 
-RECORDED: list[type[models.Model]] = [SpendLog, BrandCounter, CampaignCounter, StatusChange, RollOver, PeriodicRun]
+RECORDED: list[type[models.Model]] = [
+    SpendLog,
+    Hold,
+    BrandCounter,
+    CampaignCounter,
+    StatusChange,
+    RollOver,
+    PeriodicRun,
+]
 SET: list[type[models.Model]] = [Brand, Campaign, User, Group]
 NIGHT = {"hours": "window", "start_hour": "22", "end_hour": "6"}
 
@@ -457,12 +470,18 @@ def test_what_never_spent_is_deleted_with_its_counters(client: Client, acme: Bra
 # --- What is recorded can't be touched ----------------------------------------------------------------
 
 
+def hold(of: Campaign) -> None:
+    """Place a hold."""
+    assert not isinstance(place_holds([HoldAsk(of.pk, f"hold-{of.pk}", "0.01")], now=NOW)[0], Refused)
+
+
 def recorded_rows(sale: Campaign) -> None:
     """Make a row of everything that is recorded."""
     spend(sale, 100)
     reset_daily_budgets(now=NOW)
     reset_monthly_budgets(now=NOW)
     enforce_all(now=NOW)
+    hold(factories.campaign())
 
 
 @pytest.mark.parametrize("model", RECORDED)
@@ -504,6 +523,7 @@ def fill(rows: int) -> None:
     for number in range(rows):
         brand = factories.brand(timezone=("UTC", "Asia/Tokyo", "America/New_York")[number % 3], daily_budget="10")
         campaign = factories.campaign(brand, daily_budget="5" if number % 2 else None)
+        hold(campaign)
         if number % 2:
             catalog.set_window(campaign_id=campaign.pk, start_hour=22, end_hour=6, now=NOW)
         spend(campaign, 10)
@@ -707,3 +727,36 @@ def test_logging_in_by_the_bare_address_leads_to_the_overview() -> None:
     User.objects.create_superuser("dora", password="a long enough one")
     answer = Client().post(reverse("admin:login"), {"username": "dora", "password": "a long enough one"})
     assert (answer.status_code, answer.headers["Location"]) == (302, reverse("admin:index"))
+
+
+# --- API keys --------------------------------------------------------------------------------
+
+
+def test_a_key_is_made_shown_once_and_revoked(client: Client, anna: User) -> None:
+    acme = factories.brand(name="Acme", now=NOW)
+    form = {"name": "Bidder", "may": ["1", "2"], "brands": [str(acme.pk)]}
+    made = client.post("/admin/campaigns/apikey/add/", form, follow=True).content.decode()
+    secret = re.findall(r"<code>(bk_[^<]+)</code>", made)[0]
+    key = ApiKey.objects.get()
+    assert (key.name, key.scope_codes, key.created_by, key.all_brands) == ("Bidder", ["read", "spend"], anna, False)
+    assert find_callers([secret], now=NOW)[secret].brand_ids == frozenset({acme.pk})
+    for page in ("/admin/campaigns/apikey/", f"/admin/campaigns/apikey/{key.pk}/change/"):
+        shown = client.get(page).content.decode()
+        assert key.prefix in shown
+        assert secret not in shown
+    client.post("/admin/campaigns/apikey/", {"action": "revoke", "_selected_action": [key.pk]})
+    assert find_callers([secret], now=NOW) == {}
+
+
+def test_a_key_is_neither_changed_nor_deleted(client: Client) -> None:
+    key, _ = create_key(name="Bidder", scopes=[Scope.READ], now=NOW)
+    assert client.post(f"/admin/campaigns/apikey/{key.pk}/change/", {"name": "Other"}).status_code == 403
+    assert client.post(f"/admin/campaigns/apikey/{key.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert ApiKey.objects.get().name == "Bidder"
+
+
+def test_a_taken_name_is_told_and_makes_no_key(client: Client) -> None:
+    create_key(name="Bidder", scopes=[Scope.READ], now=NOW)
+    answer = client.post("/admin/campaigns/apikey/add/", {"name": "Bidder", "may": ["1"]}, follow=True)
+    assert "already exists" in answer.content.decode()
+    assert ApiKey.objects.count() == 1

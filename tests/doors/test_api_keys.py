@@ -33,7 +33,7 @@ def test_a_key_for_some_brands_sees_only_these() -> None:
     arguments = ("--scope", "manage", "--scope", "spend", "--brand", acme.pk, other.pk, "--brand", acme.pk)
     ran = run("create_api_key", "Import", *arguments)
     caller = find_callers([ran.out.strip()], now=NOW)[ran.out.strip()]
-    assert caller.brand_ids == {acme.pk, other.pk}
+    assert caller.brand_ids == frozenset({acme.pk, other.pk})
     assert caller.scopes == Scope.MANAGE | Scope.SPEND
 
 
@@ -47,7 +47,7 @@ def test_a_key_for_some_brands_sees_only_these() -> None:
         (["", "--scope", "read"], "The name must be plain text of 1 to 100 characters."),
         (["a\nb", "--scope", "read"], "The name must be plain text of 1 to 100 characters."),
         (["n" * 101, "--scope", "read"], "The name must be plain text of 1 to 100 characters."),
-        (["Taken", "--scope", "read"], "There is a key with the name 'Taken'"),
+        (["Taken", "--scope", "read"], "There is a key named 'Taken'"),
     ],
 )
 def test_what_can_not_be_is_told_in_a_line_and_makes_no_key(arguments: list[str], says: str) -> None:

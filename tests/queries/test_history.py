@@ -8,13 +8,14 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from campaigns.models import Campaign, StatusChange
+from campaigns.models import Campaign, Scope, StatusChange
 from campaigns.queries.history import HistoricChange, History, status_history
 from campaigns.queries.standing import Limit
 from campaigns.rules import money, reasons
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.reasons import Reason
 from campaigns.services import catalog
+from campaigns.services.keys import create_key
 from campaigns.services.status import Actor
 from tests import factories
 from tests.factories import NOW, spend
@@ -55,6 +56,7 @@ def test_a_change_says_all_that_the_journal_has() -> None:
                 to_reasons=Reason.CAMPAIGN_DAILY_BUDGET,
                 cause=StatusChange.Cause.SPEND,
                 actor=None,
+                api_key=None,
                 note="",
                 brand_daily=Limit(100 * MICROS, 57_000_001),
                 brand_monthly=Limit(1000 * MICROS, 59_000_001),
@@ -95,6 +97,12 @@ def test_its_time_is_aware() -> None:
 def test_a_person_is_told_by_name_with_the_note() -> None:
     changes = status_history(campaign_id=toggled(2, by=user("maria")).pk).changes
     assert [(c.actor, c.note, c.cause) for c in changes] == [("maria", "no. 1", "person"), ("maria", "no. 0", "person")]
+
+
+def test_a_key_is_told_by_name() -> None:
+    key, _ = create_key(name="Bid server", scopes=[Scope.MANAGE], now=NOW)
+    (change,) = status_history(campaign_id=toggled(1, by=Actor(api_key_id=key.pk)).pk).changes
+    assert (change.api_key, change.actor) == ("Bid server", None)
 
 
 def test_a_user_who_is_gone_takes_no_change_along() -> None:

@@ -19,7 +19,7 @@ from campaigns.models import (
     SpendLog,
     StatusChange,
 )
-from campaigns.rules.errors import BudgetError
+from campaigns.rules.errors import BudgetError, InvalidFieldError
 from campaigns.services import catalog, enforce_budget, reset_daily_budgets
 from campaigns.services.enforcement import enforce_all
 from campaigns.services.spend import record_spend
@@ -410,3 +410,49 @@ def test_days_of_a_flight_are_dates() -> None:
     campaign = factories.campaign(flight_start=date(2025, 6, 18), flight_end=date(2025, 6, 18))
     campaign.refresh_from_db()
     assert (campaign.flight_start, campaign.flight_end) == (TODAY, TODAY)
+
+
+# --- By external id --------------------------------------------------------------------------
+
+
+def test_an_upsert_creates_once_and_changes_then() -> None:
+    brand = factories.brand()
+    first, created = catalog.upsert_campaign(brand_id=brand.pk, external_id=" e ", name="One", daily_budget=5, now=NOW)
+    assert (first.external_id, first.name, created) == ("e", "One", True)
+    second, created = catalog.upsert_campaign(brand_id=brand.pk, external_id="e", name="Two", total_budget=0, now=NOW)
+    assert (second.pk, second.name, created) == (first.pk, "Two", False)
+    assert (second.daily_budget, second.is_active) == (Decimal(5), False)
+    other, created = catalog.upsert_campaign(brand_id=factories.brand().pk, external_id="e", name="One", now=NOW)
+    assert (other.pk != first.pk, created) == (True, True)
+
+
+@pytest.mark.parametrize("external_id", ["", " ", None, "a\x00"])
+def test_an_upsert_takes_an_external_id(external_id: str | None) -> None:
+    brand = factories.brand()
+    assert_refused(
+        lambda: catalog.upsert_campaign(brand_id=brand.pk, external_id=external_id, name="x", now=NOW), "External id"
+    )
+
+
+def test_an_upsert_that_is_refused_changes_nothing() -> None:
+    kept = factories.campaign(external_id="e")
+    assert_refused(
+        lambda: catalog.upsert_campaign(brand_id=kept.brand_id, external_id="e", name="x", total_budget=-1, now=NOW),
+        "Total budget",
+    )
+
+
+@pytest.mark.parametrize(("case", "fields", "field"), BRAND_ERRORS, ids=[row[0] for row in BRAND_ERRORS])
+def test_an_error_of_one_field_names_it(case: str, fields: dict[str, Any], field: str) -> None:
+    factories.brand(name="Taken", external_id="taken")
+    with pytest.raises(InvalidFieldError) as caught:
+        catalog.create_brand(now=NOW, **{"name": "x", **fields})
+    assert caught.value.field == next(iter(fields))
+
+
+@pytest.mark.parametrize(("case", "fields", "field"), CAMPAIGN_ERRORS, ids=[row[0] for row in CAMPAIGN_ERRORS])
+def test_an_error_of_one_field_of_a_campaign_names_it(case: str, fields: dict[str, Any], field: str) -> None:
+    brand = factories.campaign(external_id="taken").brand
+    with pytest.raises(InvalidFieldError) as caught:
+        factories.campaign(brand, **fields)
+    assert caught.value.field == field.lower().replace(" ", "_")
