@@ -70,7 +70,6 @@ SPEND_BODY: dict[str, Any] = {
             },
             "application/x-ndjson": {
                 "schema": {"type": "string", "description": "One event as JSON on each line."},
-                "example": '{"event_id": "imp-1", "campaign_id": 1, "amount": "0.25"}\n',
             },
         },
     }

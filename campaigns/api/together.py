@@ -65,10 +65,14 @@ class Together(Generic[Ask, Answer]):
             self._room -= seat.weight
             self._queue.append(seat)
             seat.leads, self._led = not self._led, True
-        if not seat.leads and not seat.wait():
-            self._leave(seat)
-        if seat.leads:
-            self._lead()
+        try:
+            if not seat.leads and not seat.wait():
+                self._leave(seat)
+            if seat.leads:
+                self._lead()
+        except BaseException:
+            self._vacate(seat)
+            raise
         return seat.taken()
 
     def _leave(self, seat: _Seat[Ask, Answer]) -> None:
@@ -79,6 +83,25 @@ class Together(Generic[Ask, Answer]):
                     self._queue.remove(seat)
                     self._room += seat.weight
                 raise LateError
+
+    def _vacate(self, seat: _Seat[Ask, Answer]) -> None:
+        """Leave no place behind when a thread is ended while it waits or gathers: the lead would end with it."""
+        following = None
+        with self._lock:
+            if seat in self._queue:
+                self._queue.remove(seat)
+                self._room += seat.weight
+                following = self._pass_on() if seat.leads else None
+        if following is not None:
+            following.wake()
+
+    def _pass_on(self) -> _Seat[Ask, Answer] | None:
+        """Give the lead to the first who waits; return them, to be woken. The lock is held."""
+        following = self._queue[0] if self._queue else None
+        self._led = following is not None
+        if following is not None:
+            following.leads = True
+        return following
 
     def _lead(self) -> None:
         """Do what has gathered, this thread's own ask first; then pass the lead on."""
@@ -92,10 +115,7 @@ class Together(Generic[Ask, Answer]):
             with self._lock:
                 self._room += sum(seat.weight for seat in seats)
                 self._crowded = len(seats) > 1 or bool(self._queue)
-                following = self._queue[0] if self._queue else None
-                self._led = following is not None
-                if following is not None:
-                    following.leads = True
+                following = self._pass_on()
             for seat in seats[1:]:
                 seat.wake()
             if following is not None:
