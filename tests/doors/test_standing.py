@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Brand, PeriodicRun
 from campaigns.services import catalog, enforcement, spend
+from campaigns.services.holds import HoldAsk, place_holds
 from tests.doors.running import manage, run
 
 pytestmark = pytest.mark.django_db
@@ -153,10 +154,23 @@ def test_an_empty_database_says_what_to_do() -> None:
     assert "There are no brands yet" in printed()
 
 
+def test_what_is_held_is_shown_where_there_are_holds_and_is_not_left(brand: Brand) -> None:
+    assert "Held" not in printed().splitlines()[0]
+    search = brand.campaigns.get(name="Search")
+    asks = [HoldAsk(search.pk, "a", "10"), HoldAsk(search.pk, "b", "5", ttl_seconds=1)]
+    place_holds(asks, now=NOW - timedelta(seconds=1))  # the second has just expired, and nothing has swept it yet
+    text = printed()
+    assert text.splitlines()[0].split()[-4:] == ["Held", "Left", "Status", "Resumes"]
+    assert line(text, "Acme") == "Acme [GmbH], EUR 60.50 100.00 60.50 1,000.00 10.00 29.50 1 of 3 active now Tue 13:00"
+    assert line(text, "Search") == "Search 60.50 – 60.50 – 10.00 29.50 active"
+    (one,) = json.loads(printed("--json"))
+    assert (one["day"]["held"], one["day"]["left"]) == ("10.00", "29.50")
+
+
 def test_json_carries_exact_decimal_strings(brand: Brand) -> None:
     spend.log_spend(campaign_id=brand.campaigns.get(name="Search").pk, amount="0.000001", now=NOW)
     (one,) = json.loads(printed("--json"))
-    assert one["day"] == {"budget": "100.00", "spent": "60.500001", "left": "39.499999"}
+    assert one["day"] == {"budget": "100.00", "spent": "60.500001", "held": "0.00", "left": "39.499999"}
     night = next(campaign for campaign in one["campaigns"] if campaign["name"] == "Night")
     assert night["reasons"] == ["schedule"]
     assert night["resumes_at"] == "2026-03-10T21:00:00+00:00"

@@ -68,21 +68,24 @@ def _table(brands: list[BrandStanding], now: datetime, *, month: bool) -> Table:
     table.add_column("Brand and campaigns", min_width=18, overflow="ellipsis", no_wrap=True)
     for name in ("Today", "of", "Month", "of") if month else ("Today", "of"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Left", justify="right", no_wrap=True)
+    held = any(brand.month.held or brand.day.held for brand in brands)
+    for name in ("Held", "Left") if held else ("Left",):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Status", min_width=12)
     table.add_column("Resumes", no_wrap=True)
     for brand in brands:
-        _add_brand(table, brand, now, month=month)
+        _add_brand(table, brand, now, month=month, held=held)
     return table
 
 
-def _add_brand(table: Table, brand: BrandStanding, now: datetime, *, month: bool) -> None:
+def _add_brand(table: Table, brand: BrandStanding, now: datetime, *, month: bool, held: bool) -> None:
     alone = brand.scope == BudgetScope.CAMPAIGN
     table.add_row()
     table.add_row(
         Text(f"{brand.name}, {brand.currency}", style="bold"),
         *_limit(brand, brand.day, binds=not alone),
         *(_limit(brand, brand.month, binds=not alone) if month else ()),
+        *(_held(brand, brand.month) if held else ()),
         _left(brand, None if alone else tightest(brand.day, brand.month)),
         _brand_status(brand),
         Text(f"now {now.astimezone(brand.zone):%a %H:%M}", style="dim"),
@@ -92,6 +95,7 @@ def _add_brand(table: Table, brand: BrandStanding, now: datetime, *, month: bool
             Text(f"  {campaign.name}"),
             *_limit(brand, campaign.day),
             *(_limit(brand, campaign.month) if month else ()),
+            *(_held(brand, campaign.total) if held else ()),
             _left(brand, campaign.left),
             _status(campaign),
             _resumes(campaign, brand.zone, now),
@@ -105,6 +109,11 @@ def _limit(brand: BrandStanding, limit: Limit, *, binds: bool = True) -> tuple[T
     if limit.budget is None:
         return spent, Text("–", style="dim")
     return spent, Text(_amount(limit.budget, brand.currency) + ("" if binds else " each"), style="dim")
+
+
+def _held(brand: BrandStanding, limit: Limit) -> tuple[Text]:
+    """What is reserved by open holds."""
+    return (Text(_amount(limit.held, brand.currency) if limit.held else "", style="cyan"),)
 
 
 def _left(brand: BrandStanding, left: int | None) -> Text:
@@ -206,5 +215,6 @@ def _limit_as_json(limit: Limit) -> dict[str, str | None]:
     return {
         "budget": None if limit.budget is None else money.to_text(limit.budget),
         "spent": money.to_text(limit.spent),
+        "held": money.to_text(limit.held),
         "left": None if limit.left is None else money.to_text(limit.left),
     }
