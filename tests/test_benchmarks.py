@@ -15,7 +15,11 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.parametrize(
     ("module", "says"),
-    [("benchmarks.record", "counters lack the"), ("benchmarks.enforce", "Row by row: measured on 200 campaigns")],
+    [
+        ("benchmarks.record", "counters lack the"),
+        ("benchmarks.enforce", "Row by row: measured on 200 campaigns"),
+        ("benchmarks.consume", "check_ledger: 0 differences after 480 events"),
+    ],
 )
 def test_the_benchmark_runs_small(module: str, says: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "DATA_DIR"}}

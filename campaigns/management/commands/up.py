@@ -29,9 +29,9 @@ def port_number(text: str) -> int:
 
 
 class Command(BaseCommand):
-    """Migrates, then runs broker, web, worker and beat until Ctrl-C."""
+    """Migrates, then runs broker, web, worker, beat and stream consumer until Ctrl-C."""
 
-    help = "Run everything on this machine: broker, web, worker and beat. Ctrl-C stops it."
+    help = "Run everything on this machine: broker, web, worker, beat and stream consumer. Ctrl-C stops it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -72,7 +72,7 @@ class Command(BaseCommand):
             console=console,
             verbose=options["verbosity"] > 1,
         )
-        console.print("Starting broker, worker, beat and web")
+        console.print("Starting broker, worker, beat, stream consumer and web")
         try:
             supervisor.run(lambda: _welcome(console, host, free, password, taken=port != free))
         except StartError as error:
@@ -104,9 +104,9 @@ def _children(*, demo: bool, host: str, port: int) -> list[Child]:
         broker, url = embedded.valkey(settings.DATA_DIR, environment)
         environment["REDIS_URL"] = url
         children.append(broker)
-    children += embedded.application(host=host, port=port, environment=environment)
+    manage = settings.BASE_DIR / "manage.py"
+    children += embedded.application(manage=manage, host=host, port=port, environment=environment)
     if demo:
-        manage = settings.BASE_DIR / "manage.py"
         children.append(embedded.reporter(manage=manage, environment=environment))
     return children
 
