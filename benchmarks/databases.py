@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import django
 from django.core.management import call_command
@@ -63,24 +61,6 @@ def _set_up() -> Iterator[None]:
         for connection in connections.all():
             if hasattr(connection, "close_pool"):
                 connection.close_pool()
-
-
-@contextmanager
-def timed_statements() -> Iterator[dict[str, list[float]]]:
-    """Collect how long each statement takes that is sent meanwhile, in seconds, by its first words."""
-    from django.db import connection
-
-    seconds: dict[str, list[float]] = {}
-
-    def timed(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        began = time.perf_counter()
-        try:
-            return execute(sql, params, many, context)
-        finally:
-            seconds.setdefault(" ".join(sql.split())[:48], []).append(time.perf_counter() - began)
-
-    with connection.execute_wrapper(timed):
-        yield seconds
 
 
 def each(module: str, arguments: list[str]) -> int:

@@ -55,7 +55,7 @@ def measure(database: str, sizes: Sequence[int]) -> None:
     table = Table(title=f"The periodic pass, {database}, one process", title_justify="left")
     for name in ("campaigns", "none changes", "half change", "changed", "a second time", "row by row, none", "memory"):
         table.add_column(name, justify="right")
-    made, statements = 0, dict[str, list[float]]()
+    made = 0
     for size in sizes:
         _grow(made, size)
         made = size
@@ -63,9 +63,8 @@ def measure(database: str, sizes: Sequence[int]) -> None:
         _analyze()
         none = min(_timed(lambda: enforcement.enforce_all(now=OPEN)) for _ in range(3))
         began = time.perf_counter()
-        with databases.timed_statements() as of_this_size:
-            changed = enforcement.enforce_all(now=SHUT).changed
-        half, statements = time.perf_counter() - began, of_this_size
+        changed = enforcement.enforce_all(now=SHUT).changed
+        half = time.perf_counter() - began
         again = _timed(lambda: enforcement.enforce_all(now=SHUT))
         loop_size = min(LOOP, size)
         loop = _timed(lambda: _row_by_row(loop_size)) / loop_size * size  # noqa: B023 - called at once
@@ -81,9 +80,6 @@ def measure(database: str, sizes: Sequence[int]) -> None:
         )
         enforcement.enforce_all(now=OPEN)
     Console(width=120).print(table)
-    print("Half of the last number changing, by statement:")
-    for statement, times in sorted(statements.items(), key=lambda item: -sum(item[1]))[:5]:
-        print(f"  {sum(times):6.2f} s in {len(times):3}: {statement}")
     print(f"Row by row: measured on {min(LOOP, max(sizes)):,} campaigns, scaled to the number.")
 
 

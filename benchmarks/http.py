@@ -205,7 +205,7 @@ def _sums(campaign_of: Callable[[World], Sequence[int]]) -> Callable[[World], st
         assert brand.daily_budget is not None
         assert held <= brand.daily_budget, f"{held} is held of {brand.daily_budget}"
         granted = Hold.objects.filter(brand=brand).aggregate(sum=Sum("amount"))["sum"]
-        return f"{granted} granted of a budget of {brand.daily_budget.normalize():f}"
+        return f"{granted.normalize():f} granted of a budget of {brand.daily_budget.normalize():f}"
 
     return after
 

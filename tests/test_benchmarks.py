@@ -34,3 +34,21 @@ def test_the_benchmark_runs_small(module: str, says: str) -> None:
     )
     assert run.returncode == 0, run.stderr
     assert says in run.stdout
+
+
+@pytest.mark.postgresql
+@pytest.mark.processes
+def test_the_benchmark_of_the_api_runs_small() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "DATA_DIR"}}
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.http", "--small"],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+        cwd=ROOT,
+        env=environment,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "20 granted of a budget of 20" in run.stdout
+    assert "the ledger was clean after each load" in run.stdout

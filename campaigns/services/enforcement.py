@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 
 from django.db import connection, transaction
 
@@ -16,6 +19,13 @@ from campaigns.services.status import Because, Change
 
 BATCH = 50_000
 """Campaigns looked at in one statement and changed in one transaction by a periodic pass."""
+
+
+SIDE_BY_SIDE = 2
+"""Batches that are judged at the same time, each on a connection of its own."""
+
+_Batch = tuple[Campaigns, int]
+"""Some campaigns and how many they are."""
 
 
 def enforce_budget(*, campaign_id: int, now: datetime) -> Change | None:
@@ -61,19 +71,42 @@ def enforce_all(*, now: datetime) -> Outcome:
 
 
 def judge_in_batches(campaigns: Campaigns, *, now: datetime, because: Because) -> Outcome:
-    """Judge any number of campaigns in bounded transactions of its own."""
-    judged = changed = 0
-    for batch, size in _batches(campaigns):
-        stale = status.find_stale(batch, now=now)
-        if stale:
-            known = Campaigns.with_ids(connection, stale).within(stale[0] - 1, stale[-1])
-            with transaction.atomic():
-                changed += len(status.judge(known, now=now, because=because))
-        judged += size
-    return Outcome(judged=judged, changed=changed)
+    """Judge any number of campaigns in bounded transactions of its own, several of them side by side.
+
+    PostgreSQL does a connection's work on one core; the batches share no row, so that two connections halve the time.
+    Within somebody's transaction, and on SQLite with its one writer, they come one after the other.
+    """
+    batches = _batches(campaigns)
+    first = list(itertools.islice(batches, 2))
+    todo = itertools.chain(first, batches)
+    judge = partial(_judge_batch, now=now, because=because)
+    if len(first) < 2 or connection.vendor != "postgresql" or connection.in_atomic_block:
+        judged = [judge(batch) for batch in todo]
+    else:
+        with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="judge") as threads:
+            judged = list(threads.map(partial(_in_a_thread, judge), todo))
+    return Outcome(judged=sum(size for size, _ in judged), changed=sum(changed for _, changed in judged))
 
 
-def _batches(campaigns: Campaigns) -> Iterator[tuple[Campaigns, int]]:
+def _judge_batch(batch: _Batch, *, now: datetime, because: Because) -> tuple[int, int]:
+    """Judge a batch; return how many campaigns it has and how many changed."""
+    campaigns, size = batch
+    stale = status.find_stale(campaigns, now=now)
+    if not stale:
+        return size, 0
+    known = Campaigns.with_ids(connection, stale).within(stale[0] - 1, stale[-1])
+    with transaction.atomic():
+        return size, len(status.judge(known, now=now, because=because))
+
+
+def _in_a_thread(judge: Callable[[_Batch], tuple[int, int]], batch: _Batch) -> tuple[int, int]:
+    try:
+        return judge(batch)
+    finally:
+        connection.close()  # the thread's own
+
+
+def _batches(campaigns: Campaigns) -> Iterator[_Batch]:
     """Split campaigns into id ranges of at most BATCH."""
     after = 0
     while True:
