@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from http import HTTPStatus
 
@@ -12,6 +13,8 @@ from campaigns.api.problems import Problem, too_large
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 MAX_BYTES = 8 * 2**20
+LARGE_BYTES = 64 * 2**10
+DRAINED_BYTES, _PART_BYTES = 64 * 2**20, 2**20
 
 _LENGTH = re.compile(r"[0-9]{1,12}", re.ASCII)
 
@@ -26,8 +29,26 @@ def read(request: HttpRequest, *kinds: str) -> bytes:
     if not length:
         raise Problem(HTTPStatus.LENGTH_REQUIRED, "length-required", "Send the body with a Content-Length.")
     if not _LENGTH.fullmatch(str(length)) or int(length) > MAX_BYTES:
+        _drain(request)
         raise too_large()
     return request.body
+
+
+def is_large(request: HttpRequest) -> bool:
+    """Return whether to look at the key before the body: it costs less than reading so much for nobody."""
+    length = str(request.META.get("CONTENT_LENGTH", ""))
+    return not _LENGTH.fullmatch(length) or int(length) > LARGE_BYTES
+
+
+def _drain(request: HttpRequest) -> None:
+    """Read a body that is too large and throw it away, up to a bound.
+
+    Who is answered in the middle of sending sees a broken connection, not the answer, and would send the same again.
+    """
+    left = DRAINED_BYTES
+    with contextlib.suppress(Exception):  # whatever is wrong with what it sends, the answer is the same
+        while left > 0 and (part := request.read(min(left, _PART_BYTES))):
+            left -= len(part)
 
 
 def answer(body: object, status: int = HTTPStatus.OK) -> HttpResponse:

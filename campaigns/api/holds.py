@@ -16,7 +16,8 @@ from pydantic import Field
 
 from campaigns.api import bodies, documents
 from campaigns.api.auth import SPEND, SPEND_TOGETHER, admitted, caller, sent_key
-from campaigns.api.problems import Problem, invalid, not_found
+from campaigns.api.locked import past_locks
+from campaigns.api.problems import Problem, busy, invalid, not_found
 from campaigns.api.spend import wait_for
 from campaigns.api.together import Together
 from campaigns.models import Hold, Scope
@@ -142,7 +143,7 @@ def settle(request: HttpRequest, hold_id: int) -> HttpResponse:
     settlement = _Settlement(sent_key(request), hold_id, _read(request, _final))
     row, result = wait_for(_settled_together, settlement)
     if result.outcome is Outcome.REJECTED:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-fields", result.detail)
+        raise invalid(result.field, result.detail.replace("send an amount greater than 0", "release the hold instead"))
     if result.outcome is Outcome.CONFLICT:
         settled_by_another = row.state is Hold.State.SETTLED and row.event_id != result.event_id
         kind = "hold-settled" if settled_by_another else "event-conflict"
@@ -240,6 +241,8 @@ _STATUSES = {
 def _problem(refused: Refused) -> Problem:
     if refused.why is Refusal.INVALID:
         return invalid(refused.field, refused.detail)
+    if refused.why is Refusal.BUSY:
+        return busy()
     more: dict[str, object] = {}
     if refused.limit is not None and refused.left is not None:
         more = {"limit": refused.limit.code, "left": money.to_text(refused.left)}
@@ -340,6 +343,6 @@ def _seen_or_problem(by: Caller, row: HoldRow | None, hold_id: int) -> HoldRow |
         return problem
 
 
-_placed_together = Together(_place_together, most=TOGETHER, waiting=WAITING)
-_settled_together = Together(_settle_together, most=TOGETHER, waiting=WAITING)
-_released_together = Together(_release_together, most=TOGETHER, waiting=WAITING)
+_placed_together = Together(past_locks(_place_together), most=TOGETHER, waiting=WAITING)
+_settled_together = Together(past_locks(_settle_together), most=TOGETHER, waiting=WAITING)
+_released_together = Together(past_locks(_release_together), most=TOGETHER, waiting=WAITING)

@@ -13,6 +13,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.db import Error, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI, Schema
+from psycopg.errors import LockNotAvailable
 from pydantic import ConfigDict, Field
 
 from campaigns.rules.errors import BudgetError, InvalidFieldError
@@ -208,7 +209,19 @@ def _unreadable(error: ninja.errors.HttpError) -> Problem:
     return Problem(error.status_code, "invalid-request", detail)
 
 
+def busy() -> Problem:
+    """Return the problem of something that somebody else keeps busy at this moment; nothing was done."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "overloaded",
+        "This brand is being changed at this moment, and nothing was recorded; send the same again in a second.",
+        headers={"Retry-After": "1"},
+    )
+
+
 def _unavailable(error: Error) -> Problem:
+    if isinstance(error.__cause__, LockNotAvailable):
+        return busy()
     _log.error("the database does not answer: %s", str(error).strip().partition("\n")[0])
     return Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,

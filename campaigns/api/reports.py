@@ -21,7 +21,7 @@ from campaigns.gateways.sheets import write_csv
 from campaigns.queries import reports
 from campaigns.queries.reports import BrandSpend, CampaignSpend, DaySpend, GroupBy, HourSpend, Place, SpendReport
 from campaigns.rules import money
-from campaigns.rules.errors import BudgetError
+from campaigns.rules.errors import BudgetError, InvalidFieldError
 
 router = Router(tags=["Reports"])
 
@@ -189,7 +189,10 @@ def _report(request: HttpRequest, filters: ReportFilters) -> SpendReport:
             after=after,
         )
     except BudgetError as error:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-fields", str(error)) from None
+        field = error.field if isinstance(error, InvalidFieldError) else "group_by"
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-fields", str(error), errors=[(field, str(error))]
+        ) from None
 
 
 def _kind(filters: ReportFilters) -> str:

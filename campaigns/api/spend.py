@@ -14,6 +14,7 @@ from pydantic import Field
 
 from campaigns.api import bodies, documents
 from campaigns.api.auth import SPEND_TOGETHER, admitted, sent_key
+from campaigns.api.locked import past_locks
 from campaigns.api.problems import Problem
 from campaigns.api.together import Answer, Ask, FullError, LateError, Together
 from campaigns.gateways.spend_json import Unreadable, WireError, WireEvent, read_body, read_lines
@@ -87,6 +88,8 @@ def record(
     Every event has a result of its own: a bad one is rejected and the others count. Send the same events again after
     an answer that did not come: what is in the ledger is a duplicate and counts once.
     """
+    if bodies.is_large(request):
+        _admit(request)
     read = _read(request)
     events = [event for event in read if isinstance(event, WireEvent)]
     report = _Report(sent_key(request), events)
@@ -105,15 +108,20 @@ def _read(request: HttpRequest) -> Sequence[WireEvent | Unreadable]:
     try:
         return reader(body, most=MAX_EVENTS)
     except WireError as error:
-        token = sent_key(request)
-        admitted(find_callers([token], now=timezone.now()), token, Scope.SPEND)  # no key, no advice
+        _admit(request)  # no key, no advice
         raise Problem(HTTPStatus.BAD_REQUEST, "invalid-request", str(error)) from None
+
+
+def _admit(request: HttpRequest) -> None:
+    """Raise the problem of a key that is no good, before all others are asked."""
+    token = sent_key(request)
+    admitted(find_callers([token], now=timezone.now()), token, Scope.SPEND)
 
 
 def _in_line(report: _Report) -> list[SpendResult]:
     """Record a report together with others, or alone if it is a transaction's worth by itself."""
     if len(report.events) >= TOGETHER:
-        (answer,) = _record([report])
+        (answer,) = _record_past_locks([report])
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -152,7 +160,8 @@ def _record(reports: Sequence[_Report]) -> Sequence[list[SpendResult] | Exceptio
     return answers
 
 
-_together = Together(_record, weigh=lambda report: len(report.events) + 1, most=TOGETHER, waiting=WAITING)
+_record_past_locks = past_locks(_record)
+_together = Together(_record_past_locks, weigh=lambda report: len(report.events) + 1, most=TOGETHER, waiting=WAITING)
 
 
 def _receipt(

@@ -124,7 +124,7 @@ def cursor_of(position: str, brand_ids: Collection[int] | None) -> str:
 
 def _position(cursor: str, brand_ids: Collection[int] | None) -> str:
     try:
-        decoded = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode()
+        decoded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         decoded = ""
     position, _, fingerprint = decoded.partition("|")

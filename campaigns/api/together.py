@@ -66,8 +66,9 @@ class Together(Generic[Ask, Answer]):
             self._queue.append(seat)
             seat.leads, self._led = not self._led, True
         try:
-            if not seat.leads and not seat.wait():
-                self._leave(seat)
+            # Looked at again after the wait: the lead may have come at the very moment of giving up.
+            if not (seat.leads or seat.wait() or seat.leads):
+                raise LateError
             if seat.leads:
                 self._lead()
         except BaseException:
@@ -75,17 +76,8 @@ class Together(Generic[Ask, Answer]):
             raise
         return seat.taken()
 
-    def _leave(self, seat: _Seat[Ask, Answer]) -> None:
-        """Give up waiting, unless the lead has just come to this thread: then it is for it to go on."""
-        with self._lock:
-            if not seat.leads:
-                if seat in self._queue:
-                    self._queue.remove(seat)
-                    self._room += seat.weight
-                raise LateError
-
     def _vacate(self, seat: _Seat[Ask, Answer]) -> None:
-        """Leave no place behind when a thread is ended while it waits or gathers: the lead would end with it."""
+        """Leave no place behind, for a thread that gives up or is ended: its ask is not done, its lead passed on."""
         following = None
         with self._lock:
             if seat in self._queue:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import itertools
 import re
-from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
@@ -72,6 +71,14 @@ _WANTED = {
     "note": "The note is not a text.",
     "hold_id": "The hold_id is not a whole number.",
 }
+# Half of a surrogate pair is JSON by its grammar, but no text. So that it spoils its own event and not the body, it is
+# replaced by a byte that is none either; whole pairs stay, and so does what follows an escaped backslash.
+_HALF = rb"\\u[dD]%b[0-9a-fA-F]{2}"
+_SURROGATES = re.compile(
+    rb"(?<!\\)(?P<before>(?:\\\\)*)(?:%b%b|(?P<half>%b))"
+    % (_HALF % b"[89abAB]", _HALF % b"[c-fC-F]", _HALF % b"[89a-fA-F]")
+)
+_MOST_SURROGATES = 100_000  # a body with more is no report of spend
 _PLACE = re.compile(r" - at `\$\.(\w+)")
 _FIELD = re.compile(r"`([^`]*)`")
 
@@ -81,7 +88,9 @@ def read_body(body: bytes, *, most: int) -> Read:
     try:
         events: Read = [*_body.decode(body).events]
     except _UNREADABLE:
-        events = [_read(raw) for raw in _raw_events(body)]
+        raws = _raw_events(body)
+        _check_number(len(raws), most)  # before any of them is looked at: a body has room for millions
+        events = [_read(raw) for raw in raws]
     _check_number(len(events), most)
     return events
 
@@ -98,13 +107,20 @@ def read_event(message: bytes) -> WireEvent | Unreadable:
     return _read(message)
 
 
-def _raw_events(body: bytes) -> Iterator[msgspec.Raw]:
+def _raw_events(body: bytes) -> list[msgspec.Raw]:
     try:
-        yield from _raw_body.decode(body).events
+        return _raw_body.decode(body).events
     except msgspec.ValidationError as error:
         raise WireError(f"The body is not a list of events: {_reason(error)}. Send {_EXAMPLE}.") from None
     except _UNREADABLE as error:
-        raise WireError(f"The body is not JSON: {_reason(error)}.") from None
+        marked = _SURROGATES.sub(_marked, body, count=_MOST_SURROGATES)
+        if marked == body:
+            raise WireError(f"The body is not JSON: {_reason(error)}.") from None
+        return _raw_events(marked)
+
+
+def _marked(found: re.Match[bytes]) -> bytes:
+    return found["before"] + b"\xff" if found["half"] else found[0]
 
 
 def _read(raw: msgspec.Raw | bytes) -> WireEvent | Unreadable:

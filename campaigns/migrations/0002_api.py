@@ -228,6 +228,10 @@ class Migration(migrations.Migration):
             model_name="hold",
             index=models.Index(fields=["campaign", "id"], name="hold_campaign"),
         ),
+        migrations.AddIndex(
+            model_name="hold",
+            index=models.Index(condition=models.Q(("state", 1)), fields=["brand", "event_id"], name="hold_settled_by"),
+        ),
         migrations.AddConstraint(
             model_name="hold",
             constraint=models.UniqueConstraint(fields=("brand", "key"), name="hold_key_once"),

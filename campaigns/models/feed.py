@@ -39,9 +39,19 @@ def transaction_id(connection: BaseDatabaseWrapper) -> str:
     return "pg_current_xact_id()::text::bigint" if connection.vendor == "postgresql" else f"(1 + max({_LAST}))"
 
 
+# A snapshot means something only as long as its transactions are numbered on. After a restart they may not be: a
+# restore, a fail-over and a crash can take numbers back and give them out again. So a position names the run of the
+# server, the database and the table that it was read from.
+_INCARNATION = """
+    left(md5(concat_ws('/', extract(epoch FROM pg_postmaster_start_time()), current_database(),
+        'campaigns_statuschange'::regclass::oid, pg_is_in_recovery())), 8)
+"""
+
+
 def position(connection: BaseDatabaseWrapper) -> str:
     """Return where the feed stands now. Read it before the rows: then nothing falls between the two."""
-    expression = "pg_current_snapshot()::text" if connection.vendor == "postgresql" else f"max({_LAST})"
+    snapshot = f"{_INCARNATION} || '/' || pg_current_snapshot()::text"
+    expression = snapshot if connection.vendor == "postgresql" else f"max({_LAST})"
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {expression}")
         return str(cursor.fetchone()[0])
@@ -56,20 +66,21 @@ def since(connection: BaseDatabaseWrapper, seen: str) -> Since:
         if not _NUMBER.fullmatch(seen) or int(seen) > int(position(connection)):
             raise _unknown()
         return Since("transaction_id > %s", (int(seen),))
-    if len(seen) > _MAX_POSITION or not _SNAPSHOT.fullmatch(seen):
+    incarnation, _, snapshot = seen.partition("/")
+    if len(seen) > _MAX_POSITION or not _SNAPSHOT.fullmatch(snapshot):
         raise _unknown()
-    _, oldest_running, next_to_come = _bounds(seen)
+    _, oldest_running, next_to_come = _bounds(snapshot)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
-        newest = cursor.fetchone()[0]
-    if next_to_come > newest:
+        cursor.execute(f"SELECT {_INCARNATION}, pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+        now, newest = cursor.fetchone()
+    if incarnation != now or next_to_come > newest:
         raise _unknown()
     # The bounds let the index find the few rows that come into question; the second one leaves out rows that a
     # restored database has from transactions which it has yet to come to itself.
     return Since(
         "transaction_id >= %s AND transaction_id <= %s "
         "AND NOT pg_visible_in_snapshot(transaction_id::text::xid8, %s::pg_snapshot)",
-        (oldest_running, newest, seen),
+        (oldest_running, newest, snapshot),
     )
 
 

@@ -63,6 +63,7 @@ class Hold(models.Model):
             # Only what is open is looked for by its expiry, and that is little at any moment.
             models.Index(fields=("brand", "expires_at"), condition=Q(state=0), name="hold_open"),
             models.Index(fields=("campaign", "id"), name="hold_campaign"),
+            models.Index(fields=("brand", "event_id"), condition=Q(state=1), name="hold_settled_by"),
         )
 
     def __str__(self) -> str:

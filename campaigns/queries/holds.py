@@ -82,6 +82,20 @@ def expired(*, now: datetime, brand_ids: Sequence[int] | None = None) -> dict[tu
         return {(row[0], row[1], as_date(row[2])): int(row[3]) for row in cursor.fetchall()}
 
 
+def find_expired(*, now: datetime, limit: int) -> list[int]:
+    """Return the ids of some holds that are open and whose time is over."""
+    # The state as a constant and the order of the index: what is open is little, what there ever was is not.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT h.id FROM campaigns_hold h WHERE h.state = {Hold.State.OPEN:d} AND h.expires_at <= %s
+            ORDER BY h.brand_id, h.expires_at LIMIT %s
+            """,
+            [adapt_moment(connection, now), limit],
+        )
+        return [hold_id for (hold_id,) in cursor.fetchall()]
+
+
 def _row(row: Hold) -> HoldRow:
     return HoldRow(
         row.pk,

@@ -15,7 +15,7 @@ from django.db import connection
 from campaigns.models import Brand, Campaign
 from campaigns.models.rows import as_date, literal, one_of
 from campaigns.rules import periods
-from campaigns.rules.errors import BudgetError
+from campaigns.rules.errors import BudgetError, InvalidFieldError
 from campaigns.rules.periods import Period
 
 MAX_DAYS = 366
@@ -169,11 +169,15 @@ def spend_report(
 
 def _check_days(group_by: GroupBy, first: date, last: date) -> None:
     if first > last:
-        raise BudgetError(f"The report would end on {last}, before it begins on {first}; swap the two days.")
+        raise InvalidFieldError(
+            "to", f"The report would end on {last}, before it begins on {first}; swap the two days."
+        )
     days = (last - first).days + 1
     most = MAX_DAYS_BY_HOUR if group_by is GroupBy.HOUR else MAX_DAYS
     if days > most:
-        raise BudgetError(f"These are {days:,} days; ask for at most {most} at once when grouping by {group_by}.")
+        raise InvalidFieldError(
+            "to", f"These are {days:,} days; ask for at most {most} at once when grouping by {group_by}."
+        )
 
 
 def _check_page(limit: int, after: Place | None) -> None:
@@ -191,13 +195,15 @@ def _scope(brand_id: int | None, campaign_id: int | None, brand_ids: Sequence[in
     if brand_id is not None:
         brand = Brand.objects.filter(pk=brand_id).first()
         if brand is None or not _may_see(brand.pk, brand_ids):
-            raise BudgetError(f"There is no brand {brand_id}.")
+            raise InvalidFieldError("brand_id", f"There is no brand {brand_id}.")
     if campaign_id is not None:
         campaign = Campaign.objects.select_related("brand").filter(pk=campaign_id).first()
         if campaign is None or not _may_see(campaign.brand_id, brand_ids):
-            raise BudgetError(f"There is no campaign {campaign_id}.")
+            raise InvalidFieldError("campaign_id", f"There is no campaign {campaign_id}.")
         if brand is not None and brand.pk != campaign.brand_id:
-            raise BudgetError(f"Campaign {campaign_id} is not of brand {brand_id}; give only one of the two.")
+            raise InvalidFieldError(
+                "campaign_id", f"Campaign {campaign_id} is not of brand {brand_id}; give only one of the two."
+            )
         brand = campaign.brand
     return _Scope(brand, campaign_id, brand_ids)
 

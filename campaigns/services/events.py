@@ -75,11 +75,12 @@ class Outcome(enum.StrEnum):
 
 
 class SpendResult(NamedTuple):
-    """What became of one event; `detail` is a sentence for people where it was not recorded."""
+    """What became of one event; `detail` is a sentence for people where it was not recorded, `field` what is wrong."""
 
     event_id: str
     outcome: Outcome
     detail: str = ""
+    field: str = ""
 
 
 class Entry(NamedTuple):
@@ -103,7 +104,11 @@ _ledger_order = attrgetter("brand_id", "event_id", "at")
 
 
 class _RejectedError(Exception):
-    """An event can't be counted; the message says why."""
+    """An event can't be counted; the message says why. field: which of its fields is at fault."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.field = field
 
 
 class Known(NamedTuple):
@@ -149,16 +154,27 @@ def accept(
         try:
             entry = _entry(at, event, _home(event, known), now, latest)
         except (_RejectedError, money.MoneyError, TextError) as error:
-            results[at] = SpendResult(event.event_id, Outcome.REJECTED, str(error))
+            results[at] = SpendResult(event.event_id, Outcome.REJECTED, str(error), _field(error))
         else:
             if entry.timestamp < earliest:
                 doubtful[entry] = _too_old(entry.timestamp)
             elif entry.hold_id is not None and known.campaign_of_hold.get(entry.hold_id) != entry.campaign_id:
-                doubtful[entry] = f"Campaign {entry.campaign_id} has no hold {_shown(entry.hold_id)}."
+                doubtful[entry] = _no_hold(entry)
             else:
                 entries.append(entry)
     entries.sort(key=_ledger_order)
     return entries, doubtful
+
+
+def _no_hold(entry: Entry) -> str:
+    hold = _shown(entry.hold_id)
+    return f"Campaign {entry.campaign_id} has no hold {hold}; leave out hold_id to record the spend."
+
+
+def _field(error: _RejectedError | money.MoneyError | TextError) -> str:
+    if isinstance(error, _RejectedError):
+        return error.field
+    return "amount" if isinstance(error, money.MoneyError) else "note"
 
 
 def _home(event: SpendEvent, known: Known) -> Home:
@@ -166,18 +182,20 @@ def _home(event: SpendEvent, known: Known) -> Home:
     number, name = event.campaign_id, event.campaign_external_id
     if name is None:
         if number is None:
-            raise _RejectedError("The campaign is missing; give campaign_id, or campaign_external_id with brand_id.")
+            raise _RejectedError(
+                "campaign_id", "The campaign is missing; give campaign_id, or campaign_external_id with brand_id."
+            )
         home = known.by_id.get(number) if type(number) is int else None  # True and 1.0 would find campaign 1
     else:
         if number is not None:
-            raise _RejectedError("Give campaign_id or campaign_external_id, not both.")
+            raise _RejectedError("campaign_external_id", "Give campaign_id or campaign_external_id, not both.")
         if event.brand_id is None:
-            raise _RejectedError("The brand is missing; an external id is unique only with its brand_id.")
+            raise _RejectedError("brand_id", "The brand is missing; an external id is unique only with its brand_id.")
         home = known.by_external_id.get((event.brand_id, name))
     if home is None or (event.brand_ids is not None and home.brand_id not in event.brand_ids):
-        raise _RejectedError(_no_campaign(event))
+        raise _RejectedError("campaign_id", _no_campaign(event))
     if event.brand_id is not None and event.brand_id != home.brand_id:
-        raise _RejectedError(f"Campaign {number} is not one of brand {_shown(event.brand_id)}.")
+        raise _RejectedError("brand_id", f"Campaign {number} is not one of brand {_shown(event.brand_id)}.")
     return home
 
 
@@ -196,14 +214,14 @@ def _shown(number: int | None) -> object:
 
 def _entry(at: int, event: SpendEvent, home: Home, now: datetime, latest: datetime) -> Entry:
     if not event.event_id:
-        raise _RejectedError("The event id is missing; give every event an id of its own.")
+        raise _RejectedError("event_id", "The event id is missing; give every event an id of its own.")
     if len(event.event_id) > MAX_EVENT_ID or not event.event_id.isprintable():
-        raise _RejectedError(f"The event id must be 1 to {MAX_EVENT_ID} printable characters.")
+        raise _RejectedError("event_id", f"The event id must be 1 to {MAX_EVENT_ID} printable characters.")
     kind = KINDS.get(event.kind)
     if kind is None:
-        raise _RejectedError("The kind is neither 'spend' nor 'adjustment'.")
+        raise _RejectedError("kind", "The kind is neither 'spend' nor 'adjustment'.")
     if kind is SpendLog.Kind.ADJUSTMENT and not event.note.strip():
-        raise _RejectedError("An adjustment needs a note that says why.")
+        raise _RejectedError("note", "An adjustment needs a note that says why.")
     if event.note:
         check_note(event.note)
     micros = money.parse_amount(event.amount, negative=kind is SpendLog.Kind.ADJUSTMENT)
@@ -228,14 +246,17 @@ def _entry(at: int, event: SpendEvent, home: Home, now: datetime, latest: dateti
 
 def _check_moment(moment: datetime, latest: datetime) -> None:
     if moment.tzinfo is None or moment.utcoffset() is None:
-        raise _RejectedError("The time has no offset from UTC; send one such as 2026-01-31T09:30:00+01:00.")
+        raise _RejectedError(
+            "timestamp", "The time has no offset from UTC; send one such as 2026-01-31T09:30:00+01:00."
+        )
     if moment > latest:
         raise _RejectedError(
+            "timestamp",
             f"The time {moment.isoformat()} is in the future by more than "
-            f"{settings.SPEND_MAX_AHEAD_SECONDS / 60:g} minutes; check the reporter's clock."
+            f"{settings.SPEND_MAX_AHEAD_SECONDS / 60:g} minutes; check the reporter's clock.",
         )
     if moment.year < _FIRST_YEAR:
-        raise _RejectedError(_too_old(moment))
+        raise _RejectedError("timestamp", _too_old(moment))
 
 
 def _too_old(moment: datetime) -> str:

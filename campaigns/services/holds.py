@@ -63,6 +63,7 @@ class Refusal(enum.StrEnum):
     KEY_USED = "key-used"
     SETTLED = "hold-settled"
     UNKNOWN = "not-found"
+    BUSY = "busy"
     INVALID = "invalid"
 
 
@@ -101,10 +102,12 @@ def place_holds(asks: Sequence[HoldAsk], *, now: datetime) -> list[HoldRow | Ref
     assert len(asks) <= MAX_ASKS
     for _ in range(3):
         try:
-            return _place(asks, now)
-        except (_MovedError, IntegrityError):  # or a campaign was deleted after we had looked it up
+            return _place_or_again(asks, now)
+        except _MovedError:
             continue
-    return [Refused(Refusal.UNKNOWN, "The brand is being changed at this moment; ask again.")] * len(asks)
+    if len(asks) > 1:  # those of other brands are not to suffer from the one that is being moved
+        return [answer for ask in asks for answer in place_holds([ask], now=now)]
+    return [Refused(Refusal.BUSY, "The brand is being changed at this moment; ask again.")]
 
 
 def release_holds(hold_ids: Sequence[int], *, now: datetime) -> dict[int, HoldRow | Refused]:
@@ -114,7 +117,8 @@ def release_holds(hold_ids: Sequence[int], *, now: datetime) -> dict[int, HoldRo
     """
     with transaction.atomic():
         locked = closing.lock(hold_ids)
-        free = [hold for hold in locked.values() if hold.state is Hold.State.OPEN]
+        before = holds.find_holds(list(locked))
+        free = [hold for hold in locked.values() if before[hold.id].state_at(now) is Hold.State.OPEN]
         counters.add(dict.fromkeys(closing.counted(free), 0))
         closing.close(free, Hold.State.RELEASED, now=now)
         rows = holds.find_holds(list(locked))
@@ -124,11 +128,7 @@ def release_holds(hold_ids: Sequence[int], *, now: datetime) -> dict[int, HoldRo
 def expire_holds(*, now: datetime) -> int:
     """Close the holds whose time is over; return how many. Housekeeping: past its expiry a hold counts for nothing."""
     swept = 0
-    while some := list(
-        Hold.objects.filter(state=Hold.State.OPEN, expires_at__lte=now)
-        .order_by("pk")
-        .values_list("pk", flat=True)[:SWEPT_AT_ONCE]
-    ):
+    while some := holds.find_expired(now=now, limit=SWEPT_AT_ONCE):
         with transaction.atomic():
             locked = closing.lock(some)
             over = [hold for hold in locked.values() if hold.state is Hold.State.OPEN]
@@ -140,6 +140,14 @@ def expire_holds(*, now: datetime) -> int:
 
 def _settled(row: HoldRow) -> Refused:
     return Refused(Refusal.SETTLED, f"Hold {row.id} was settled by the event {row.event_id!r}; it can't be released.")
+
+
+def _place_or_again(asks: Sequence[HoldAsk], now: datetime) -> list[HoldRow | Refused]:
+    try:
+        return _place(asks, now)
+    except IntegrityError:
+        # A campaign was deleted after we had looked it up. Nothing is held; now it is not found.
+        return _place(asks, now)
 
 
 def _place(asks: Sequence[HoldAsk], now: datetime) -> list[HoldRow | Refused]:
@@ -243,6 +251,9 @@ class _Budgets:
     def __init__(self, asks: Sequence[_Ask], now: datetime) -> None:
         ids = sorted({ask.budget_day.campaign_id for ask in asks})
         self._rows = _figures(ids, now)
+        without = [campaign_id for campaign_id in ids if campaign_id not in self._rows]
+        archived = Campaign.objects.filter(pk__in=without).order_by().values_list("pk", flat=True)
+        self._archived = set(archived) if without else set()
         for ask in asks:
             row = self._rows.get(ask.budget_day.campaign_id)
             if row is not None and as_date(row["day"]) != ask.budget_day.day:
@@ -256,7 +267,7 @@ class _Budgets:
         """Return how much of an ask is granted, in micros, and count it from now on; or why nothing is."""
         row = self._rows.get(ask.budget_day.campaign_id)
         if row is None:
-            return _gone(ask.budget_day.campaign_id)
+            return self._gone(ask.budget_day.campaign_id)
         paused = reasons.of(row["verdict"])
         if paused:
             detail = f"Campaign {ask.budget_day.campaign_id} may not spend: {reasons.in_words(paused)}."
@@ -271,6 +282,11 @@ class _Budgets:
         for key in ask.budget_day.counters():
             self._used[key] += amount
         return amount
+
+    def _gone(self, campaign_id: int) -> Refused:
+        if campaign_id in self._archived:
+            return Refused(Refusal.PAUSED, f"Campaign {campaign_id} is archived.", reasons=Reason.MANUAL)
+        return Refused(Refusal.UNKNOWN, f"There is no campaign {campaign_id}.", "campaign_id")
 
     def _used_by(self, day: BudgetDay, row: Mapping[str, Any]) -> list[int]:
         """What is spent and held of each of the five counters, in their order."""
@@ -323,14 +339,12 @@ def _exhausted(ask: _Ask, limit: Reason | None, left: int) -> Refused:
     return Refused(Refusal.EXHAUSTED, detail, limit=limit, left=left)
 
 
-def _gone(campaign_id: int) -> Refused:
-    if Campaign.objects.filter(pk=campaign_id).exists():
-        return Refused(Refusal.PAUSED, f"Campaign {campaign_id} is archived.", reasons=Reason.MANUAL)
-    return Refused(Refusal.UNKNOWN, f"There is no campaign {campaign_id}.", "campaign_id")
-
-
 def _write(granted: Mapping[tuple[int, str], tuple[_Ask, int]]) -> dict[tuple[int, str], HoldRow]:
-    """Write holds and what they hold in the counters."""
+    """Write holds, in the order of their keys, and what they hold in the counters.
+
+    Around the end of a month two calls may have no counter in common and yet the same keys: in one order they wait
+    for each other.
+    """
     if not granted:
         return {}
     by_day: dict[BudgetDay, int] = defaultdict(int)
@@ -364,7 +378,8 @@ def _write(granted: Mapping[tuple[int, str], tuple[_Ask, int]]) -> dict[tuple[in
         cursor.execute(
             f"""
             INSERT INTO campaigns_hold ({columns}, state, event_id)
-            SELECT {columns}, {Hold.State.OPEN:d}, '' FROM {rows.sql} WHERE true RETURNING brand_id, key, id
+            SELECT {columns}, {Hold.State.OPEN:d}, '' FROM {rows.sql} WHERE true ORDER BY brand_id, key
+            RETURNING brand_id, key, id
             """,
             rows.params,
         )

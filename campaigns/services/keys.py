@@ -18,6 +18,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from campaigns.models import ApiKey, Brand, Scope
+from campaigns.queries.lookup import MAX_ID
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.texts import is_plain
 
@@ -137,7 +138,8 @@ def _digest(secret: str) -> str:
 def _insist_on_brands(brand_ids: Collection[int]) -> None:
     if not brand_ids:
         raise BudgetError("Name at least one brand, or none at all for a key that sees every brand.")
-    known = set(Brand.objects.filter(pk__in=brand_ids).order_by().values_list("pk", flat=True))
+    possible = [brand_id for brand_id in brand_ids if 0 < brand_id <= MAX_ID]
+    known = set(Brand.objects.filter(pk__in=possible).order_by().values_list("pk", flat=True))
     missing = sorted(set(brand_ids) - known)
     if missing:
         raise BudgetError(f"There is no brand {missing[0]}.")

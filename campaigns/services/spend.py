@@ -22,7 +22,7 @@ from campaigns.models.rows import ColumnType, Rows, copy_if_all_new
 from campaigns.rules import money, periods
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.verdict import BudgetScope
-from campaigns.services import closing, counters, enforcement
+from campaigns.services import closing, counters, enforcement, feed
 from campaigns.services.closing import Held
 from campaigns.services.counters import BudgetDay, Key
 from campaigns.services.events import (
@@ -134,7 +134,7 @@ def _record(events: Sequence[SpendEvent], now: datetime) -> tuple[_Results, list
         _explain_repeats(list(doubtful), results)
         for entry, why in doubtful.items():
             if results[entry.at] is None:
-                results[entry.at] = SpendResult(entry.event_id, Outcome.REJECTED, why)
+                results[entry.at] = SpendResult(entry.event_id, Outcome.REJECTED, why, "timestamp")
     if entries:
         with transaction.atomic():
             changes = _write(events, entries, known, now, results)
@@ -158,7 +158,7 @@ def _write(
     for entry in recorded:
         results[entry.at] = SpendResult(entry.event_id, Outcome.RECORDED)
     _explain_repeats([entry for entry in entries if results[entry.at] is None], results)
-    settled = _settled(entries, held, results)
+    settled = _settled(entries, held, results) if held else {}
     if not (recorded or settled):
         return []
     holds = [held[hold_id] for hold_id in settled]
@@ -207,20 +207,48 @@ def settled_before(hold_id: int, event_id: str) -> str:
     )
 
 
-def _settled(
-    entries: Sequence[Entry], held: Mapping[int, Held], results: Sequence[SpendResult | None]
-) -> dict[int, str]:
+def _settled(entries: Sequence[Entry], held: Mapping[int, Held], results: list[SpendResult | None]) -> dict[int, str]:
     """The holds that these entries settle, each with the first event that does.
 
-    An event that was recorded before, without a word of the hold, settles it as well: its spend is counted.
+    An event that was recorded before, without a word of the hold, settles it as well: its spend is counted. One that
+    has settled another hold does not: two deliveries under one event id are a conflict.
     """
     settled: dict[int, str] = {}
-    for entry in sorted(entries, key=attrgetter("at")) if held else ():
+    by_event = _holds_settled_by(entries)
+    for entry in sorted(entries, key=attrgetter("at")):
         result = results[entry.at]
         counted = result is not None and result.outcome in (Outcome.RECORDED, Outcome.DUPLICATE)
-        if counted and entry.hold_id is not None and held[entry.hold_id].state is not Hold.State.SETTLED:
+        if not counted or entry.hold_id is None or held[entry.hold_id].state is Hold.State.SETTLED:
+            continue
+        other = by_event.setdefault((entry.brand_id, entry.event_id), entry.hold_id)
+        if other == entry.hold_id:
             settled.setdefault(entry.hold_id, entry.event_id)
+        else:
+            results[entry.at] = SpendResult(entry.event_id, Outcome.CONFLICT, _settled_another(other))
     return settled
+
+
+def _holds_settled_by(entries: Sequence[Entry]) -> dict[tuple[int, str], int]:
+    """The holds that events of these ids have settled before."""
+    named = [entry for entry in entries if entry.hold_id is not None]
+    rows = Rows(
+        connection,
+        {"brand_id": "bigint", "event_id": "text"},
+        [[entry.brand_id for entry in named], [entry.event_id for entry in named]],
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT h.brand_id, h.event_id, h.id FROM {rows.sql} JOIN campaigns_hold h
+            ON h.brand_id = rows.brand_id AND h.event_id = rows.event_id AND h.state = {Hold.State.SETTLED:d}
+            """,
+            rows.params,
+        )
+        return {(brand_id, event_id): hold_id for brand_id, event_id, hold_id in cursor.fetchall()}
+
+
+def _settled_another(hold_id: int) -> str:
+    return f"This event id has settled hold {hold_id} before; give this settlement an event id of its own."
 
 
 _LEDGER: dict[str, ColumnType] = {
@@ -350,7 +378,23 @@ def _judge_crossed(
         of_brands = Campaign.objects.filter(brand__in=brand_ids, archived_at=None)
         campaign_ids |= set(of_brands.order_by().values_list("pk", flat=True))
     because = Because(cause=StatusChange.Cause.SPEND)
-    return enforcement.judge_campaigns(sorted(campaign_ids), now=now, because=because)
+    changes = enforcement.judge_campaigns(sorted(campaign_ids), now=now, because=because)
+    if len(changes) < len(campaign_ids):
+        _announce_again(crossed, {change.campaign_id for change in changes}, now)
+    return changes
+
+
+def _announce_again(crossed: Sequence[tuple[int, int, bool]], changed: set[int], now: datetime) -> None:
+    """Tell the status feed of crossings that left a status as it was stored.
+
+    After midnight and before the pass yesterday's reason is still stored. Spent again, the campaign has the same reason
+    and no change of status, but it resumes a day later.
+    """
+    for brand_id in {brand_id for _, brand_id, of_brand in crossed if of_brand}:
+        feed.announce(brand_id=brand_id, now=now)
+    for campaign_id, brand_id, of_brand in crossed:
+        if not of_brand and campaign_id not in changed:
+            feed.announce(brand_id=brand_id, campaign_id=campaign_id, now=now)
 
 
 def _line(

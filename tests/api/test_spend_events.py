@@ -210,7 +210,7 @@ def test_a_campaign_or_hold_that_there_is_not(campaign: Campaign, send: Send, nu
     )
     assert statuses(receipt) == ["recorded", "rejected", "rejected", "recorded"]
     assert receipt["results"][1]["detail"] == f"There is no campaign {shown}."
-    assert receipt["results"][2]["detail"] == f"Campaign {campaign.pk} has no hold {shown}."
+    assert receipt["results"][2]["detail"].startswith(f"Campaign {campaign.pk} has no hold {shown}")
 
 
 @both

@@ -240,7 +240,7 @@ WITH_CAMPAIGN: list[tuple[dict[str, str], str]] = [
     ({"kind": "adjustment"}, "An adjustment needs a note"),
     ({"note": "a\0b"}, "The note has control characters"),
     ({"note": "n" * 501}, "The note is longer than 500 characters"),
-    ({"hold_id": "9"}, "has no hold 9."),
+    ({"hold_id": "9"}, "has no hold 9;"),
     ({"brand_id": "99999"}, "is not one of brand 99999."),
     ({"timestamp": "2025-06-18T12:05:01Z"}, "is in the future by more than 5 minutes"),
     ({"timestamp": "9999-12-31T23:59:59Z"}, "is in the future"),

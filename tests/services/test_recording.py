@@ -27,7 +27,7 @@ def test_an_event_is_one_ledger_row_and_counts_in_every_period() -> None:
     campaign = factories.campaign(brand)
     at = NOW - timedelta(minutes=3)
     receipt = record_spend([event(campaign, "12.345678", event_id="a", at=at)], now=NOW)
-    assert [tuple(result) for result in receipt.results] == [("a", Outcome.RECORDED, "")]
+    assert [tuple(result) for result in receipt.results] == [("a", Outcome.RECORDED, "", "")]
     row = SpendLog.objects.get()
     assert (row.brand, row.campaign, row.event_id, row.kind) == (brand, campaign, "a", SpendLog.Kind.SPEND)
     assert (row.amount, row.timestamp, row.day, row.recorded_at) == (Decimal("12.345678"), at, date(2025, 6, 18), NOW)
