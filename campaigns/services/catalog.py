@@ -302,7 +302,7 @@ def _read(field: str, value: Any) -> Any:
         except money.MoneyError as error:
             raise InvalidFieldError(field, f"{_label(field)}: {error}") from error
     if field == "timezone" and not isinstance(value, ZoneInfo):
-        # Not all that can be opened is a zone of the database: `localtime` is another one on each machine.
+        # Not all that can be opened is a zone of the database: some names are of another zone on each machine.
         if not isinstance(value, str) or value not in _zones():
             sentence = f"Timezone: {value!r} is none; give an IANA name such as Europe/Berlin."
             raise InvalidFieldError(field, sentence)
@@ -312,7 +312,8 @@ def _read(field: str, value: Any) -> Any:
 
 @cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones() - {"localtime", "posixrules", "Factory"})
+    """The names of the time zone database, which begin with a capital; what a machine adds of its own does not."""
+    return frozenset(name for name in available_timezones() if name[0].isupper() and name != "Factory")
 
 
 def _label(field: str) -> str:

