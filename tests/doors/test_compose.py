@@ -293,6 +293,12 @@ def test_the_consumer_records_what_is_in_the_stream(stack: Stack, broker: str) -
     assert "Traceback" not in consumer.output
 
 
+def on_disk(client: redis.Redis) -> bool:
+    """Whether nothing that was answered is only in memory."""
+    about: dict[str, int] = client.info("persistence")
+    return not (about["aof_buffer_length"] or about["aof_pending_bio_fsync"])
+
+
 @pytest.mark.processes
 def test_the_broker_keeps_what_it_has_and_forgets_nothing_for_lack_of_room(
     services: dict[str, Any], tmp_path: Path
