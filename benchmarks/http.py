@@ -59,6 +59,7 @@ class Line(NamedTuple):
     factor: int
     driven: Driven
     memory: float
+    cpu: float
     goal: str
     note: str
 
@@ -87,6 +88,11 @@ class Server(NamedTuple):
         """Return what its processes have in memory, in MiB."""
         family = [self.process, *self.process.children(recursive=True)]
         return sum(one.memory_info().rss for one in family) / MIB
+
+    def cpu(self) -> float:
+        """Return the processor time that its processes have taken so far, in seconds."""
+        times = [one.cpu_times() for one in (self.process, *self.process.children(recursive=True))]
+        return sum(time.user + time.system for time in times)
 
 
 @contextmanager
@@ -277,10 +283,12 @@ def _line(load: Load, world: World, server: Server, only: str) -> Line | None:
         return None
     requests = load.requests(world)
     drive(server.port, [_feed(world, "?changed_since=x")] * WORKERS * 4, connections=WORKERS * 4)  # wakes it up
+    before = server.cpu()
     with _watched(server) as memory:
         driven = drive(server.port, requests, connections=load.connections)
+    cpu = (server.cpu() - before) / len(driven.latencies)
     _insist_on_soundness(driven)
-    return Line(load.name, load.unit, load.factor(world.size), driven, max(memory), load.goal, load.after(world))
+    return Line(load.name, load.unit, load.factor(world.size), driven, max(memory), cpu, load.goal, load.after(world))
 
 
 @contextmanager
@@ -311,7 +319,7 @@ def _insist_on_soundness(driven: Driven) -> None:
 
 def _print(lines: Sequence[Line]) -> None:
     table = Table(title=f"HTTP to durable, {WORKERS} workers, {os.cpu_count()} cores for all", title_justify="left")
-    for name in ("load", "connections", "a second", "goal", "p50", "p99", "memory of the web", ""):
+    for name in ("load", "connections", "a second", "goal", "p50", "p99", "web CPU a request", "memory of the web", ""):
         table.add_column(name, justify="left" if name in {"load", ""} else "right")
     for load, line in ((load, line) for line in lines for load in LOADS if load.name == line.load):
         speed = line.driven.per_second * line.factor
@@ -322,6 +330,7 @@ def _print(lines: Sequence[Line]) -> None:
             line.goal,
             f"{line.driven.percentile(50) * 1_000:,.1f} ms",
             f"{line.driven.percentile(99) * 1_000:,.1f} ms",
+            f"{line.cpu * 1_000:,.2f} ms",
             f"{line.memory:,.0f} MiB",
             line.note or ", ".join(f"{number:,} × {status}" for status, number in sorted(line.driven.statuses.items())),
         )

@@ -18,7 +18,7 @@ from campaigns.api import bodies, documents
 from campaigns.api.auth import SPEND, SPEND_TOGETHER, admitted, caller, sent_key
 from campaigns.api.locked import past_locks
 from campaigns.api.problems import Problem, busy, invalid, not_found
-from campaigns.api.spend import wait_for
+from campaigns.api.spend import admit, wait_for
 from campaigns.api.together import Together
 from campaigns.models import Hold, Scope
 from campaigns.queries.holds import HoldRow, find_hold, find_holds
@@ -189,8 +189,7 @@ def _read(request: HttpRequest, decoder: msgspec.json.Decoder[_Given]) -> _Given
         problem = _invalid(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         problem = Problem(HTTPStatus.BAD_REQUEST, "invalid-request", "The body is not JSON.")
-    token = sent_key(request)
-    admitted(find_callers([token], now=timezone.now()), token, Scope.SPEND)
+    admit(request)
     raise problem
 
 

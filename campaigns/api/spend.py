@@ -89,7 +89,7 @@ def record(
     an answer that did not come: what is in the ledger is a duplicate and counts once.
     """
     if bodies.is_large(request):
-        _admit(request)
+        admit(request)
     read = _read(request)
     events = [event for event in read if isinstance(event, WireEvent)]
     report = _Report(sent_key(request), events)
@@ -108,11 +108,11 @@ def _read(request: HttpRequest) -> Sequence[WireEvent | Unreadable]:
     try:
         return reader(body, most=MAX_EVENTS)
     except WireError as error:
-        _admit(request)  # no key, no advice
+        admit(request)  # no key, no advice
         raise Problem(HTTPStatus.BAD_REQUEST, "invalid-request", str(error)) from None
 
 
-def _admit(request: HttpRequest) -> None:
+def admit(request: HttpRequest) -> None:
     """Raise the problem of a key that is no good, before all others are asked."""
     token = sent_key(request)
     admitted(find_callers([token], now=timezone.now()), token, Scope.SPEND)

@@ -69,7 +69,7 @@ def since(connection: BaseDatabaseWrapper, seen: str) -> Since:
     incarnation, _, snapshot = seen.partition("/")
     if len(seen) > _MAX_POSITION or not _SNAPSHOT.fullmatch(snapshot):
         raise _unknown()
-    _, oldest_running, next_to_come = _bounds(snapshot)
+    oldest_running, next_to_come = _bounds(snapshot)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {_INCARNATION}, pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
         now, newest = cursor.fetchone()
@@ -84,14 +84,14 @@ def since(connection: BaseDatabaseWrapper, seen: str) -> Since:
     )
 
 
-def _bounds(snapshot: str) -> tuple[str, int, int]:
+def _bounds(snapshot: str) -> tuple[int, int]:
     oldest_running, next_to_come, running = snapshot.split(":")
     if not int(oldest_running) <= int(next_to_come) < 2**63 or not int(oldest_running):
         raise _unknown()
     between = [int(one) for one in running.split(",") if one]
     if between != sorted(set(between)) or any(not int(oldest_running) <= one < int(next_to_come) for one in between):
         raise _unknown()
-    return running, int(oldest_running), int(next_to_come)
+    return int(oldest_running), int(next_to_come)
 
 
 def _unknown() -> PositionError:
