@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
-from campaigns.admin import access, accounts, catalog, holds, journal, ledger
+from campaigns.admin import access, accounts, brands, campaigns, holds, journal, ledger
 
-__all__ = ["access", "accounts", "catalog", "holds", "journal", "ledger"]
+__all__ = ["access", "accounts", "brands", "campaigns", "holds", "journal", "ledger"]
 
 admin.site.index_template = "campaigns/admin/index.html"
 admin.site.index_title = "Overview"

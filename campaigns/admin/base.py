@@ -18,6 +18,7 @@ from django.utils import timezone
 from unfold.decorators import action as unfold_action
 from unfold.enums import ActionVariant
 
+from campaigns.queries import people
 from campaigns.services.status import Actor
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ __all__ = [
     "actor",
     "figures",
     "moment",
+    "visible_brands",
 ]
 
 _Model = TypeVar("_Model", bound=models.Model)
@@ -73,6 +75,7 @@ MAX_COUNTED = 10_000
 """Rows of a list that are counted, and can be paged through; beyond it one filters."""
 
 _MOMENT = "campaigns.moment"
+_VISIBLE = "campaigns.visible_brands"
 _FIGURES = "figures"
 
 
@@ -86,6 +89,14 @@ def moment(request: HttpRequest) -> datetime:
 def actor(request: HttpRequest) -> Actor:
     """Return the person who asks."""
     return Actor(user_id=request.user.pk)
+
+
+def visible_brands(request: HttpRequest) -> list[int] | None:
+    """Return the only brands that the person who asks may see, by id; None if there is no limit."""
+    if _VISIBLE not in request.META:
+        user = request.user
+        request.META[_VISIBLE] = None if user.is_superuser else people.visible_brands(user.pk or 0)
+    return cast("list[int] | None", request.META[_VISIBLE])
 
 
 def figures(row: models.Model) -> Any:

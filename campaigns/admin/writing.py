@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar, cast
@@ -11,14 +11,16 @@ from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models import QuerySet
+from django.db.models import Field, QuerySet
 from django.forms import Form, ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from unfold import widgets
 
 from campaigns.admin import words
 from campaigns.admin.base import BaseAdmin, DialogForm, action, actor, moment
 from campaigns.models import Brand, Campaign
+from campaigns.models.fields import MoneyField
 from campaigns.rules.errors import BudgetError
 from campaigns.services.status import Actor
 
@@ -27,6 +29,11 @@ MAX_SELECTED = 1_000
 
 MAX_NAMED = 5
 """Rows that a message names one by one."""
+
+MONEY: Mapping[type[Field[Any, Any]], Mapping[str, Any]] = {
+    MoneyField: {"widget": widgets.UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"})}
+}
+"""How amounts are asked for."""
 
 _REFUSAL = "campaigns.refusal"
 
@@ -77,7 +84,6 @@ class ServiceAdmin(BaseAdmin[_Row]):
     warn_unsaved_form = True
     actions: Sequence[Any] | None = ("archive_selected",)
     actions_detail: Sequence[str] = ("archive",)
-    change_form_outer_before_template = "campaigns/admin/panel.html"
     delete_confirmation_template = "campaigns/admin/confirm_delete.html"
     delete_selected_confirmation_template = "campaigns/admin/confirm_delete_selected.html"
 
@@ -87,7 +93,7 @@ class ServiceAdmin(BaseAdmin[_Row]):
         """Archive a row by its service."""
         raise NotImplementedError
 
-    def delete_one(self, pk: int, *, now: datetime) -> None:
+    def delete_one(self, pk: int, *, now: datetime, by: Actor) -> None:
         """Delete a row by its service."""
         raise NotImplementedError
 
@@ -98,10 +104,6 @@ class ServiceAdmin(BaseAdmin[_Row]):
     def dependents(self, rows: Sequence[_Row]) -> dict[str, int]:
         """Return what would be deleted along with the rows, by name of the kind."""
         return {}
-
-    def panel(self, obj: _Row, now: datetime) -> dict[str, Any]:
-        """Return what stands above the form of a row."""
-        raise NotImplementedError
 
     # Saving.
 
@@ -140,9 +142,8 @@ class ServiceAdmin(BaseAdmin[_Row]):
         form_url: str = "",
         obj: _Row | None = None,
     ) -> HttpResponse:
-        """Add the panel above the form."""
+        """Offer deletion only where there is no spend."""
         if obj is not None:
-            context["panel"] = self.panel(obj, moment(request))
             context["show_delete"] = not self.with_spend([obj.pk])
         return super().render_change_form(request, context, add, change, form_url, obj)
 
@@ -170,13 +171,13 @@ class ServiceAdmin(BaseAdmin[_Row]):
 
     def delete_model(self, request: HttpRequest, obj: _Row) -> None:
         """Delete by the service."""
-        self.delete_one(obj.pk, now=moment(request))
+        self.delete_one(obj.pk, now=moment(request), by=actor(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[_Row]) -> None:
         """Delete by the service, all or none."""
         with transaction.atomic():
             for row in self.selected(queryset):
-                self.delete_one(row.pk, now=moment(request))
+                self.delete_one(row.pk, now=moment(request), by=actor(request))
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -55,7 +55,7 @@ def create(request: HttpRequest, body: NewBrandBody) -> Status[BrandBody]:
     fields = body.model_dump()
     if body.timezone is None:
         del fields["timezone"]
-    brand = catalog.create_brand(now=timezone.now(), **fields)
+    brand = catalog.create_brand(now=timezone.now(), by=actor(request), **fields)
     return Status(HTTPStatus.CREATED, brand_body(brand))
 
 

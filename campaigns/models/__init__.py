@@ -1,21 +1,23 @@
 """The tables: what people set (catalog), what was spent (ledger), what that adds up to (counters), what was done
 about it (journal), what is reserved (holds), and who may ask (access)."""
 
-from campaigns.models.access import ApiKey, Scope
+from campaigns.models.access import ApiKey, BrandLimit, Scope
 from campaigns.models.catalog import Brand, Campaign, DaypartingSchedule
 from campaigns.models.counters import BrandCounter, CampaignCounter
 from campaigns.models.holds import Hold
-from campaigns.models.journal import CatalogChange, PeriodicRun, RollOver, StatusChange
+from campaigns.models.journal import CatalogChange, Edit, PeriodicRun, RollOver, StatusChange
 from campaigns.models.ledger import SpendLog
 
 __all__ = [
     "ApiKey",
     "Brand",
     "BrandCounter",
+    "BrandLimit",
     "Campaign",
     "CampaignCounter",
     "CatalogChange",
     "DaypartingSchedule",
+    "Edit",
     "Hold",
     "PeriodicRun",
     "RollOver",

@@ -72,3 +72,20 @@ class ApiKey(models.Model):
     def scope_codes(self) -> list[str]:
         """The names of what it may do."""
         return [scope.code for scope in Scope(self.scopes)]
+
+
+class BrandLimit(models.Model):
+    """Limits a person to some brands. Whoever has none sees every brand.
+
+    The row says that there is a limit and the list says which: whose last brand is deleted sees none, and not all.
+    """
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="brand_limit"
+    )
+    brands = models.ManyToManyField(
+        Brand, blank=True, related_name="+", help_text="The only brands this person sees. None chosen: no brand at all."
+    )
+
+    def __str__(self) -> str:
+        return f"Limit of {self.user}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-TABLES = ("campaigns_spendlog", "campaigns_statuschange", "campaigns_catalogchange")
+TABLES = ("campaigns_spendlog", "campaigns_statuschange", "campaigns_catalogchange", "campaigns_edit")
 
 _POSTGRESQL_FUNCTION = """
 CREATE OR REPLACE FUNCTION campaigns_append_only() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -116,6 +116,64 @@ class CatalogChange(models.Model):
         return f"Change {self.pk}"
 
 
+class Edit(models.Model):
+    """Something that a person, a program or a command has set: what it was, what it became, who and when.
+
+    Append-only. It outlives what it is about, so its keys carry no database constraint. Pauses and resumptions are
+    not here: they are status changes.
+    """
+
+    class Verb(models.TextChoices):
+        CREATED = "created", "created"
+        CHANGED = "changed", "changed"
+        ARCHIVED = "archived", "archived"
+        DELETED = "deleted", "deleted"
+
+    id = models.BigAutoField(primary_key=True)
+    brand = models.ForeignKey(
+        Brand, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="edits"
+    )
+    campaign = models.ForeignKey(
+        Campaign,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="edits",
+        help_text="Empty: the brand itself.",
+    )
+    at = models.DateTimeField()
+    verb = models.CharField(max_length=8, choices=Verb)
+    changes = models.JSONField(default=dict, help_text="Field name to its value before and after, as text or null.")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    api_key = models.ForeignKey(
+        ApiKey,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        help_text="The key that did it, where no person did.",
+    )
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (
+            models.Index(fields=("brand", "id"), name="edit_brand"),
+            models.Index(fields=("campaign", "id"), name="edit_campaign"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_verb_display()}: {', '.join(self.changes)}" if self.changes else self.get_verb_display()
+
+
 class RollOver(models.Model):
     """A new budget day or month of a brand has begun and its campaigns were judged for it."""
 

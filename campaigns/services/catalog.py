@@ -18,13 +18,13 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 
-from campaigns.models import Brand, Campaign, DaypartingSchedule, Hold, SpendLog, StatusChange
+from campaigns.models import Brand, Campaign, DaypartingSchedule, Edit, Hold, SpendLog, StatusChange
 from campaigns.models.figures import Campaigns
 from campaigns.rules import money, periods
 from campaigns.rules.errors import BudgetError, InvalidFieldError
 from campaigns.rules.schedules import ALL_WEEKDAYS, Schedule, ScheduleError
 from campaigns.rules.texts import TextError, check_note
-from campaigns.services import counters, enforcement, feed, status
+from campaigns.services import counters, edits, enforcement, feed, status
 from campaigns.services.status import NOBODY, Actor, Because, Change
 
 Budget = Decimal | str | int | None
@@ -61,12 +61,14 @@ class CampaignFields(TypedDict, total=False):
     flight_end: date | None
 
 
-def create_brand(*, now: datetime, **fields: Unpack[BrandFields]) -> Brand:
+def create_brand(*, now: datetime, by: Actor = NOBODY, **fields: Unpack[BrandFields]) -> Brand:
     """Create a brand. Without a time zone it gets the server's, without a currency US dollars."""
     brand = Brand(created_at=now)
-    _set(brand, fields)
-    with _saving():
-        brand.save(force_insert=True)
+    changes = _set(brand, fields)
+    with transaction.atomic():
+        with _saving():
+            brand.save(force_insert=True)
+        edits.record(brand_id=brand.pk, verb=Edit.Verb.CREATED, changes=changes, now=now, by=by)
     return brand
 
 
@@ -83,8 +85,9 @@ def update_brand(*, brand_id: int, now: datetime, by: Actor = NOBODY, **fields: 
         status.lock(Campaigns.of_brands(connection, [brand.pk]))
         if changed:
             with _saving():
-                brand.save(update_fields=changed)
+                brand.save(update_fields=list(changed))
             feed.announce(brand_id=brand.pk, now=now)
+            edits.record(brand_id=brand.pk, verb=Edit.Verb.CHANGED, changes=changed, now=now, by=by)
         because = Because(cause=_cause(set(fields)), by=by)
         return enforcement.judge_brands([brand.pk], now=now, because=because)
 
@@ -98,10 +101,13 @@ def create_campaign(*, brand_id: int, now: datetime, by: Actor = NOBODY, **field
         # Held until the commit: a spend that crosses the brand's budget comes before this campaign or finds it.
         counters.lock(brand.pk, periods.local_date(now, brand.timezone))
         campaign = Campaign(brand=brand, created_at=now)
-        _set(campaign, fields)
+        changes = _set(campaign, fields)
         with _saving():
             campaign.save(force_insert=True)
         feed.announce(brand_id=brand.pk, campaign_id=campaign.pk, now=now)
+        edits.record(
+            brand_id=brand.pk, campaign_id=campaign.pk, verb=Edit.Verb.CREATED, changes=changes, now=now, by=by
+        )
         because = Because(cause=StatusChange.Cause.CREATED, by=by)
         enforcement.judge_campaigns([campaign.pk], now=now, because=because)
     campaign.refresh_from_db()
@@ -120,8 +126,11 @@ def update_campaign(
         changed = _set(campaign, fields)
         if changed:
             with _saving():
-                campaign.save(update_fields=changed)
+                campaign.save(update_fields=list(changed))
             feed.announce(brand_id=brand.pk, campaign_id=campaign.pk, now=now)
+            edits.record(
+                brand_id=brand.pk, campaign_id=campaign.pk, verb=Edit.Verb.CHANGED, changes=changed, now=now, by=by
+            )
         because = Because(cause=_cause(set(fields)), by=by)
         return enforcement.judge_campaigns([campaign.pk], now=now, because=because)
 
@@ -196,7 +205,8 @@ def archive_brand(*, brand_id: int, now: datetime, by: Actor = NOBODY) -> None:
     with transaction.atomic():
         brand = _locked_brand(brand_id)
         _archive(Campaigns.of_brands(connection, [brand.pk]), brand.campaigns.all(), now, by)
-        Brand.objects.filter(pk=brand.pk, archived_at=None).update(archived_at=now)
+        if Brand.objects.filter(pk=brand.pk, archived_at=None).update(archived_at=now):
+            edits.record(brand_id=brand.pk, verb=Edit.Verb.ARCHIVED, now=now, by=by)
         feed.announce(brand_id=brand.pk, now=now)
 
 
@@ -205,10 +215,12 @@ def archive_campaign(*, campaign_id: int, now: datetime, by: Actor = NOBODY) -> 
     with transaction.atomic():
         campaign = _campaign(campaign_id)
         _archive(Campaigns.with_ids(connection, [campaign.pk]), Campaign.objects.filter(pk=campaign.pk), now, by)
+        if campaign.archived_at is None:
+            edits.record(brand_id=campaign.brand_id, campaign_id=campaign.pk, verb=Edit.Verb.ARCHIVED, now=now, by=by)
         feed.announce(brand_id=campaign.brand_id, campaign_id=campaign.pk, now=now)
 
 
-def delete_brand(*, brand_id: int, now: datetime) -> None:
+def delete_brand(*, brand_id: int, now: datetime, by: Actor = NOBODY) -> None:
     """Delete a brand that never had a campaign with spend, with its campaigns."""
     with _deleting(), transaction.atomic():
         brand = _locked_brand(brand_id)
@@ -218,13 +230,14 @@ def delete_brand(*, brand_id: int, now: datetime) -> None:
             raise BudgetError(f"{brand} has holds and can't be deleted; archive it instead.")
         counters.remove_empty(brand_id=brand.pk)
         feed.announce_each(brand_id=brand.pk, now=now)
+        edits.record(brand_id=brand.pk, verb=Edit.Verb.DELETED, changes={"name": (brand.name, None)}, now=now, by=by)
         ids = brand.campaigns.order_by("pk").values_list("pk", flat=True)
         while some := list(ids[:DELETED_AT_ONCE]):
             Campaign.objects.filter(pk__in=some).delete()
         brand.delete()
 
 
-def delete_campaign(*, campaign_id: int, now: datetime) -> None:
+def delete_campaign(*, campaign_id: int, now: datetime, by: Actor = NOBODY) -> None:
     """Delete a campaign that never had spend."""
     with _deleting(), transaction.atomic():
         campaign = _campaign(campaign_id)
@@ -234,6 +247,10 @@ def delete_campaign(*, campaign_id: int, now: datetime) -> None:
             raise BudgetError(f"{campaign} has holds and can't be deleted; archive it instead.")
         counters.remove_empty(campaign_id=campaign.pk)
         feed.announce(brand_id=campaign.brand_id, campaign_id=campaign.pk, now=now)
+        gone = {"name": (campaign.name, None)}
+        edits.record(
+            brand_id=campaign.brand_id, campaign_id=campaign.pk, verb=Edit.Verb.DELETED, changes=gone, now=now, by=by
+        )
         campaign.delete()
 
 
@@ -276,8 +293,8 @@ def _campaign(campaign_id: int) -> Campaign:
     return campaign
 
 
-def _set(row: Brand | Campaign, fields: Mapping[str, Any]) -> list[str]:
-    """Set some fields of a row, checked as a whole; return those that are another value by that."""
+def _set(row: Brand | Campaign, fields: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Set some fields of a row, checked as a whole; return those that are another value by that: was and is."""
     before = {name: getattr(row, name) for name in fields}
     for name, value in fields.items():
         setattr(row, name, _read(name, value))
@@ -287,7 +304,7 @@ def _set(row: Brand | Campaign, fields: Mapping[str, Any]) -> list[str]:
         row.full_clean()
     except ValidationError as error:
         raise _invalid(error, row, fields) from error
-    return [name for name, value in before.items() if getattr(row, name) != value]
+    return {name: (was, getattr(row, name)) for name, was in before.items() if getattr(row, name) != was}
 
 
 def _read(field: str, value: Any) -> Any:
@@ -340,13 +357,32 @@ def _put_schedule(
 ) -> list[Change]:
     with transaction.atomic():
         campaign = _campaign(campaign_id)
+        was = DaypartingSchedule.objects.filter(campaign=campaign).first()
         if form is None:
+            became = None
             DaypartingSchedule.objects.filter(campaign=campaign).delete()
         else:
-            DaypartingSchedule.objects.update_or_create(campaign=campaign, defaults=form)
+            became, _ = DaypartingSchedule.objects.update_or_create(campaign=campaign, defaults=form)
         feed.announce(brand_id=campaign.brand_id, campaign_id=campaign.pk, now=now)
+        hours = (_hours(was), _hours(became))
+        if hours[0] != hours[1]:
+            edits.record(
+                brand_id=campaign.brand_id,
+                campaign_id=campaign.pk,
+                verb=Edit.Verb.CHANGED,
+                changes={"hours": hours},
+                now=now,
+                by=by,
+            )
         because = Because(cause=StatusChange.Cause.SCHEDULE, by=by)
         return enforcement.judge_campaigns([campaign.pk], now=now, because=because)
+
+
+def _hours(schedule: DaypartingSchedule | None) -> str | None:
+    """A schedule as the record of edits keeps it: in words, or as the grid that it is."""
+    if schedule is None:
+        return None
+    return schedule.grid if schedule.grid is not None else str(schedule)
 
 
 def _set_pause(campaign_id: int, now: datetime, by: Actor, note: str, *, paused: bool) -> Change | None:

@@ -128,7 +128,7 @@ def test_there_and_back_and_there_again(migrate: Migrate) -> None:
     assert feed_since(seen=feed.position, now=NOW, brand_ids=None).campaigns == []
     catalog.update_brand(brand_id=campaign.brand_id, daily_budget=20, now=NOW)
     assert [one.id for one in feed_since(seen=feed.position, now=NOW, brand_ids=None).campaigns] == [number]
-    assert_append_only(*JOURNALS, "campaigns_catalogchange")
+    assert_append_only(*JOURNALS, "campaigns_catalogchange", "campaigns_edit")
     hold = place(campaign, 4)
     spend(campaign, 1, now=NOW + timedelta(seconds=1))
     assert audit.check_ledger() == []
@@ -139,14 +139,18 @@ def test_there_and_back_and_there_again(migrate: Migrate) -> None:
     assert everything(columns) == in_use
     assert {table: columns_of(table) for table in TABLES} == columns
     assert_append_only(*JOURNALS)
-    assert not {"campaigns_hold", "campaigns_catalogchange", "campaigns_apikey", "campaigns_apikey_brands"} & set(
-        connection.introspection.table_names()
-    )
+    assert not {
+        "campaigns_hold",
+        "campaigns_catalogchange",
+        "campaigns_apikey",
+        "campaigns_edit",
+        "campaigns_brandlimit",
+    } & set(connection.introspection.table_names())
 
     migrate(newest())
     assert everything(columns) == in_use
     catalog.update_brand(brand_id=campaign.brand_id, daily_budget=30, now=NOW)
-    assert_append_only(*JOURNALS, "campaigns_catalogchange")
+    assert_append_only(*JOURNALS, "campaigns_catalogchange", "campaigns_edit")
     # The holds are gone; what they had in the counters the audit finds and mends.
     assert {one.figure.value for one in audit.check_ledger()} == {"held"}
     audit.repair_ledger(now=NOW)

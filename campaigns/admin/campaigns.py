@@ -1,0 +1,265 @@
+"""Campaigns with their schedules: the list, and what people set on one. Every save and pause is a service's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.enums import ActionVariant
+
+from campaigns.admin import telling, words
+from campaigns.admin.base import AutocompleteFilter, action, actor, figures, moment
+from campaigns.admin.filters import ArchivedFilter, CampaignChoices, ReasonFilter, StatusFilter
+from campaigns.admin.forms import GRID, WINDOW, CampaignForm, NotedActionForm, NoteForm, one_line, weekday_bits
+from campaigns.admin.writing import MONEY, ServiceAdmin
+from campaigns.models import Campaign, DaypartingSchedule
+from campaigns.queries import listing
+from campaigns.queries.standing import CampaignStanding, Limit
+from campaigns.rules import reasons
+from campaigns.services import catalog
+from campaigns.services.status import Actor, Change
+
+
+@admin.register(Campaign)
+class CampaignAdmin(ServiceAdmin[Campaign]):
+    """Campaigns with their schedules."""
+
+    form = CampaignForm
+    formfield_overrides = MONEY
+    action_form = NotedActionForm
+    actions = ("pause_selected", "resume_selected", "archive_selected")
+    actions_detail = ("pause", "resume", "archive")
+    list_display = ("name", "brand", "status", "resumes", "spent_today", "spent_this_month")
+    list_filter = (StatusFilter, ReasonFilter, ("brand", AutocompleteFilter), ArchivedFilter)
+    list_select_related = ("brand",)
+    search_fields = ("name", "external_id", "brand__name")
+    search_help_text = "Campaign, brand or external ID"
+    ordering = ("brand__name", "name")
+    autocomplete_fields = ("brand",)
+    # The fields of the one form of hours that is chosen.
+    conditional_fields = {  # noqa: RUF012 - read by Unfold
+        "start_hour": f"hours == '{WINDOW}'",
+        "end_hour": f"hours == '{WINDOW}'",
+        "weekdays": f"hours == '{WINDOW}'",
+        "grid": f"hours == '{GRID}'",
+    }
+    empty_icon = "campaign"
+    empty_text = "No campaigns yet. Add one to a brand: it may spend at once, within the brand's budgets."
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add what the campaign filters search in."""
+        choices = CampaignChoices.as_view(admin_site=self.admin_site)
+        return [
+            path("choices/", self.admin_site.admin_view(choices), name="campaigns_campaign_choices"),
+            *super().get_urls(),
+        ]
+
+    def add_figures(self, request: HttpRequest, rows: Sequence[Campaign]) -> dict[int, Any]:
+        """Return the campaigns' standings, and the moment they are of."""
+        now = moment(request)
+        standings = listing.campaign_standings([row.pk for row in rows], now=now)
+        return {pk: (standing, now) for pk, standing in standings.items()}
+
+    @admin.display(description="Status", ordering="reasons")
+    def status(self, campaign: Campaign) -> SafeString:
+        """Active, or every reason why not."""
+        return words.status_labels(campaign.reasons, archived=campaign.archived_at is not None)
+
+    @admin.display(description="Resumes")
+    def resumes(self, campaign: Campaign) -> SafeString | str:
+        """When a paused one resumes."""
+        standing, now = figures(campaign) or (None, None)
+        if standing is None or standing.is_active:
+            return words.NONE
+        if standing.resumes_at is None:
+            return format_html('<span class="bm-subtle">{}</span>', "not by itself")
+        if standing.resumes_at <= now:
+            return "now"
+        return words.clock(standing.resumes_at, campaign.brand.timezone)
+
+    @admin.display(description="Spent today")
+    def spent_today(self, campaign: Campaign) -> SafeString | str:
+        """What it has spent in its budget day."""
+        return _spent(campaign, lambda standing: standing.day)
+
+    @admin.display(description="Spent this month")
+    def spent_this_month(self, campaign: Campaign) -> SafeString | str:
+        """What it has spent in its budget month."""
+        return _spent(campaign, lambda standing: standing.month)
+
+    @admin.display(description="Daily budget")
+    def daily(self, campaign: Campaign) -> str:
+        """Its own daily budget, beside the brand's."""
+        return _own_budget(campaign, campaign.daily_budget)
+
+    @admin.display(description="Monthly budget")
+    def monthly(self, campaign: Campaign) -> str:
+        """Its own monthly budget, beside the brand's."""
+        return _own_budget(campaign, campaign.monthly_budget)
+
+    @admin.display(description="Total budget")
+    def total(self, campaign: Campaign) -> str:
+        """Its budget for its whole life."""
+        return _own_budget(campaign, campaign.total_budget)
+
+    @admin.display(description="May spend")
+    def schedule_text(self, campaign: Campaign) -> str:
+        """Its hours in words."""
+        schedule = DaypartingSchedule.objects.filter(campaign=campaign).first()
+        return "at any hour" if schedule is None else f"{schedule} {campaign.brand.timezone.key}"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Campaign | None = None) -> Any:
+        """Return what stays: a campaign does not move to another brand."""
+        return () if obj is None else ("brand", "daily", "monthly", "total", "schedule_text")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Campaign | None = None) -> Any:
+        """Return the form; whoever may only look sees amounts and hours in words."""
+        if obj is None or self.has_change_permission(request, obj):
+            zone = f"On the clock of {obj.brand.timezone.key}." if obj else "On the clock of the brand's time zone."
+            budgets: tuple[str, ...] = ("daily_budget", "monthly_budget", "total_budget")
+            hours: dict[str, Any] = {"fields": ("hours", ("start_hour", "end_hour"), "weekdays", "grid")}
+            hours["description"] = zone
+        else:
+            budgets, hours = ("daily", "monthly", "total"), {"fields": ("schedule_text",)}
+        return (
+            ("Campaign", {"fields": ("brand", "name", "external_id")}),
+            ("Budgets of its own", {"fields": budgets}),
+            ("Flight", {"fields": (("flight_start", "flight_end"),)}),
+            ("Hours", hours),
+        )
+
+    def save_model(self, request: HttpRequest, obj: Campaign, form: Any, change: Any) -> None:
+        """Create or change it and its schedule by the services, and tell how it stands."""
+        fields, now, by = form.changed_fields(), moment(request), actor(request)
+        if not change:
+            brand_id = form.cleaned_data["brand"].pk
+            obj.pk = catalog.create_campaign(brand_id=brand_id, now=now, by=by, **form.all_fields()).pk
+        elif fields:
+            catalog.update_campaign(campaign_id=obj.pk, now=now, by=by, **fields)
+        if form.schedule_changed():
+            _save_schedule(obj.pk, form.cleaned_data, now=now, by=by)
+        obj.refresh_from_db()
+        message, level = telling.status_message(obj, now)
+        self.message_user(request, message, level)
+
+    def archive_one(self, pk: int, *, now: datetime, by: Actor) -> None:
+        """Archive it."""
+        catalog.archive_campaign(campaign_id=pk, now=now, by=by)
+
+    def delete_one(self, pk: int, *, now: datetime, by: Actor) -> None:
+        """Delete it."""
+        catalog.delete_campaign(campaign_id=pk, now=now, by=by)
+
+    def with_spend(self, pks: Collection[int]) -> set[int]:
+        """Return which of them have spend."""
+        return listing.campaigns_with_spend(pks)
+
+    def fitting_actions(self, row: Campaign) -> set[str]:
+        """Return resume for what a person has paused, else pause."""
+        if row.archived_at is not None:
+            return set()
+        return {"archive", "resume" if row.paused_manually else "pause"}
+
+    @action(
+        description="Pause",
+        icon="pause",
+        variant=ActionVariant.PRIMARY,
+        title="Pause this campaign?",
+        explanation="It stops spending at once and stays paused until a person resumes it.",
+        submit="Pause",
+        form_class=NoteForm,
+    )
+    def pause(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
+        """Pause one, with a note."""
+
+        def verb(row: Campaign) -> tuple[str, int]:
+            now, note = moment(request), form.cleaned_data["note"]
+            catalog.pause(campaign_id=row.pk, now=now, by=actor(request), note=note)
+            return telling.status_message(row, now)
+
+        return self.act(request, object_id, verb)
+
+    @action(
+        description="Resume",
+        icon="play_arrow",
+        variant=ActionVariant.PRIMARY,
+        title="Resume this campaign?",
+        explanation="It spends again as soon as no other reason stands in its way.",
+        submit="Resume",
+        form_class=NoteForm,
+    )
+    def resume(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
+        """Lift a person's pause of one, with a note."""
+
+        def verb(row: Campaign) -> tuple[str, int]:
+            now, note = moment(request), form.cleaned_data["note"]
+            catalog.resume(campaign_id=row.pk, now=now, by=actor(request), note=note)
+            return telling.status_message(row, now)
+
+        return self.act(request, object_id, verb)
+
+    @action(description="Pause selected campaigns")
+    def pause_selected(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
+        """Pause many, with a note."""
+        self._each(request, queryset, catalog.pause, did="Paused {}.", not_="{} had been paused by a person before.")
+
+    @action(description="Resume selected campaigns")
+    def resume_selected(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
+        """Lift a person's pause of many, with a note."""
+        self._each(request, queryset, catalog.resume, did="Resumed {}.", not_="{} had not been paused by a person.")
+
+    def _each(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Campaign],
+        verb: Callable[..., Change | None],
+        *,
+        did: str,
+        not_: str,
+    ) -> None:
+        now, by, note = moment(request), actor(request), one_line(request.POST.get("note", ""))
+        rows = self.selected(queryset.filter(archived_at=None))
+        changes = [verb(campaign_id=row.pk, now=now, by=by, note=note) for row in rows]
+        changed = [change for change in changes if change is not None]
+        if changed:
+            self.message_user(request, did.format(words.count(len(changed), "campaign")), messages.SUCCESS)
+        if len(changed) < len(rows):
+            message = not_.format(words.count(len(rows) - len(changed), "campaign"))
+            self.message_user(request, message, messages.WARNING)
+        still = [change.campaign_id for change in changed if change.now and reasons.Reason.MANUAL not in change.now]
+        if still:
+            self.message_user(request, f"Still paused for other reasons: {telling.names(still)}.", messages.WARNING)
+
+
+def _own_budget(campaign: Campaign, budget: Any) -> str:
+    return words.NONE if budget is None else words.budget(budget, campaign.brand.currency)
+
+
+def _spent(campaign: Campaign, limit: Callable[[CampaignStanding], Limit]) -> SafeString | str:
+    standing, _ = figures(campaign) or (None, None)
+    return words.NONE if standing is None else words.spent_of(limit(standing), campaign.brand.currency, of_budget=True)
+
+
+def _save_schedule(campaign_id: int, data: dict[str, Any], *, now: datetime, by: Actor) -> None:
+    match data["hours"]:
+        case "window":
+            catalog.set_window(
+                campaign_id=campaign_id,
+                start_hour=data["start_hour"],
+                end_hour=data["end_hour"],
+                weekdays=weekday_bits(data["weekdays"]),
+                now=now,
+                by=by,
+            )
+        case "grid":
+            catalog.set_grid(campaign_id=campaign_id, grid=data["grid"], now=now, by=by)
+        case _:
+            catalog.clear_schedule(campaign_id=campaign_id, now=now, by=by)
