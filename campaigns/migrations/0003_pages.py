@@ -1,9 +1,12 @@
+from decimal import Decimal
+
 import django.db.models.deletion
 from django.apps.registry import Apps
 from django.conf import settings
 from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
+import campaigns.models.fields
 from campaigns.models import append_only
 
 EDITS = ("campaigns_edit",)
@@ -124,6 +127,63 @@ class Migration(migrations.Migration):
                     models.Index(fields=["campaign", "id"], name="edit_campaign"),
                 ],
             },
+        ),
+        migrations.CreateModel(
+            name="BrandHour",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("day", models.DateField()),
+                ("hour", models.SmallIntegerField(help_text="0–23, on the clock of the brand's time zone.")),
+                ("spent", campaigns.models.fields.MoneyField(default=Decimal("0"))),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="hours",
+                        to="campaigns.brand",
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddConstraint(
+            model_name="brandhour",
+            constraint=models.UniqueConstraint(fields=("day", "brand", "hour"), name="brandhour_once"),
+        ),
+        migrations.AddConstraint(
+            model_name="brandhour",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("hour__gte", 0), ("hour__lte", 23)), name="brandhour_hour_0_23"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="statuschange",
+            index=models.Index(fields=["brand", "id"], name="statuschange_brand"),
+        ),
+        migrations.AlterField(
+            model_name="periodicrun",
+            name="changed",
+            field=models.BigIntegerField(
+                default=0, help_text="Campaigns whose status changed; by a ledger check, counters that differ."
+            ),
+        ),
+        migrations.AlterField(
+            model_name="periodicrun",
+            name="judged",
+            field=models.BigIntegerField(default=0, help_text="Campaigns looked at; by a ledger check, counters."),
+        ),
+        migrations.AlterField(
+            model_name="periodicrun",
+            name="task",
+            field=models.CharField(
+                choices=[
+                    ("enforce", "enforce status"),
+                    ("reset_daily", "daily roll-over"),
+                    ("reset_monthly", "monthly roll-over"),
+                    ("check_ledger", "ledger check"),
+                ],
+                max_length=13,
+            ),
         ),
         migrations.RunPython(install, remove),
     ]

@@ -5,6 +5,7 @@ from campaigns.models.access import ApiKey, BrandLimit, Scope
 from campaigns.models.catalog import Brand, Campaign, DaypartingSchedule
 from campaigns.models.counters import BrandCounter, CampaignCounter
 from campaigns.models.holds import Hold
+from campaigns.models.hours import BrandHour
 from campaigns.models.journal import CatalogChange, Edit, PeriodicRun, RollOver, StatusChange
 from campaigns.models.ledger import SpendLog
 
@@ -12,6 +13,7 @@ __all__ = [
     "ApiKey",
     "Brand",
     "BrandCounter",
+    "BrandHour",
     "BrandLimit",
     "Campaign",
     "CampaignCounter",

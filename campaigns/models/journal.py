@@ -78,6 +78,7 @@ class StatusChange(models.Model):
         ordering = ("-id",)
         indexes = (
             models.Index(fields=("campaign", "id"), name="statuschange_campaign"),
+            models.Index(fields=("brand", "id"), name="statuschange_brand"),
             models.Index(fields=("transaction_id",), name="statuschange_transaction"),
         )
 
@@ -199,13 +200,14 @@ class PeriodicRun(models.Model):
         ENFORCE = "enforce", "enforce status"
         RESET_DAILY = "reset_daily", "daily roll-over"
         RESET_MONTHLY = "reset_monthly", "monthly roll-over"
+        CHECK_LEDGER = "check_ledger", "ledger check"
 
     id = models.BigAutoField(primary_key=True)
     task = models.CharField(max_length=13, choices=Task)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-    judged = models.BigIntegerField(default=0, help_text="Campaigns looked at.")
-    changed = models.BigIntegerField(default=0, help_text="Campaigns whose status changed.")
+    judged = models.BigIntegerField(default=0, help_text="Campaigns looked at; by a ledger check, counters.")
+    changed = models.BigIntegerField(default=0, help_text="Campaigns whose status changed; by a ledger check, counters that differ.")
 
     class Meta:
         ordering = ("-id",)
