@@ -134,7 +134,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("day", models.DateField()),
                 ("hour", models.SmallIntegerField(help_text="0–23, on the clock of the brand's time zone.")),
-                ("spent", campaigns.models.fields.MoneyField(default=Decimal("0"))),
+                ("spent", campaigns.models.fields.MoneyField(default=Decimal(0))),
                 (
                     "brand",
                     models.ForeignKey(

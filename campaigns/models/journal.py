@@ -207,7 +207,9 @@ class PeriodicRun(models.Model):
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
     judged = models.BigIntegerField(default=0, help_text="Campaigns looked at; by a ledger check, counters.")
-    changed = models.BigIntegerField(default=0, help_text="Campaigns whose status changed; by a ledger check, counters that differ.")
+    changed = models.BigIntegerField(
+        default=0, help_text="Campaigns whose status changed; by a ledger check, counters that differ."
+    )
 
     class Meta:
         ordering = ("-id",)
