@@ -6,7 +6,9 @@ BIN := .venv/bin
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r $(1) \
 	|| { echo "uv could not install $(1), trying pip"; $(BIN)/python -m pip install --quiet --require-hashes -r $(1); }
 
-.PHONY: help run setup setup-dev test lint types imports test-sqlite test-postgresql format lock clean
+CHROMIUM_PATH = $(BIN)/python -m tests.browser.chromium
+
+.PHONY: help run setup setup-dev browser test lint types imports test-sqlite test-postgresql screenshots format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -35,6 +37,18 @@ setup-dev: .venv/.installed-dev ## Prepare .venv with what is needed to test, to
 	@$(call INSTALL,requirements-dev.txt)
 	@touch $@
 
+# As root of a Debian from its packages, else Playwright's own build. The last line says what to do if neither came.
+browser: setup-dev ## Find a Chromium for the tests, or install one
+	@$(CHROMIUM_PATH) >/dev/null 2>&1 || { \
+		echo "Installing Chromium for the tests in a browser"; \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+				apt-get install -qq -y --no-install-recommends chromium fonts-liberation >/dev/null; \
+		else \
+			$(BIN)/playwright install chromium; \
+		fi || true; \
+		$(CHROMIUM_PATH) >/dev/null; }
+
 test: lint types imports test-sqlite test-postgresql ## Everything that CI checks
 
 lint: setup-dev ## Style and common mistakes
@@ -50,8 +64,11 @@ imports: setup-dev ## The floors of the architecture
 test-sqlite: setup-dev ## The tests on SQLite
 	$(BIN)/python -m pytest --numprocesses=2 --database=sqlite
 
-test-postgresql: setup-dev ## The tests on a real PostgreSQL
+test-postgresql: setup-dev browser ## The tests on a real PostgreSQL, and those in a real browser
 	$(BIN)/python -m pytest --numprocesses=2 --database=postgresql
+
+screenshots: browser ## Picture the demo's pages anew, in docs/screenshots
+	$(BIN)/python -m tests.browser.screenshots
 
 format: setup-dev ## Lay the code out
 	$(BIN)/ruff check --fix .

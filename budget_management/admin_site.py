@@ -3,24 +3,23 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.apps import apps
+from django.contrib import admin
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
-def stylesheet(_: HttpRequest) -> str:
-    """Return the address of our own style sheet."""
-    return static("campaigns/admin.css")
-
-
-def icon(_: HttpRequest) -> str:
-    """Return the address of the icon in the browser's tab."""
-    return static("campaigns/icon.svg")
+def _file(name: str) -> Callable[[HttpRequest], str]:
+    """Return what gives the address of a file of ours."""
+    return lambda _: static(f"campaigns/{name}")
 
 
 def _may_see(app: str, model: str) -> Callable[[HttpRequest], bool]:
     def may_see(request: HttpRequest) -> bool:
-        return any(request.user.has_perm(f"{app}.{verb}_{model}") for verb in ("view", "change"))
+        # The page itself knows: a person's brands count beside the permissions.
+        page = admin.site.get_model_admin(apps.get_model(app, model))
+        return page.has_view_or_change_permission(request)
 
     return may_see
 
@@ -59,6 +58,7 @@ NAVIGATION = [
         "title": "Journal",
         "items": [
             _page("Status changes", "history", "statuschange", "Every pause and resumption, with its reasons."),
+            _page("Edits", "edit_note", "edit", "Who has set what on brands and campaigns, from which value to which."),
             _page("Roll-overs", "event_repeat", "rollover", "When each brand's new day or month began."),
             _page("Periodic runs", "schedule", "periodicrun", "When the passes ran and what they changed."),
         ],
@@ -93,10 +93,19 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Budget Management",
     "SITE_SUBHEADER": "Spend in, verdict out",
     "SITE_SYMBOL": "account_balance_wallet",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": icon}],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _file("icon.svg")}],
+    "DASHBOARD_CALLBACK": "campaigns.admin.dashboard.dashboard",
     "SITE_URL": None,  # the admin is all there is to see
     "SHOW_VIEW_ON_SITE": False,
-    "STYLES": [stylesheet],
+    "STYLES": [
+        _file("admin.css"),
+        _file("mended.css"),
+        _file("pages.css"),
+        _file("grid.css"),
+        _file("effects.css"),
+        _file("bulk.css"),
+    ],
+    "SCRIPTS": [_file("mended.js"), _file("live.js"), _file("effects.js")],
     "COLORS": {"primary": _PRIMARY},
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": NAVIGATION},
 }

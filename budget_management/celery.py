@@ -9,10 +9,15 @@ import os
 from celery import Celery, signals
 from django.conf import settings
 
+from campaigns.gateways import broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "budget_management.settings")
 
 EXPIRE_HOLDS_SECONDS = 15
 """Nothing waits for it: it keeps few the expired holds that every new hold of their brand has to leave out."""
+
+SUM_HOURS_SECONDS = 30
+"""How old the stored hours of a chart may be; what was spent since is shown in the current hour."""
 
 # A task that takes longer is stuck: the pass over a million campaigns takes seconds.
 SOFT_TIME_LIMIT_SECONDS = 5 * 60
@@ -43,7 +48,7 @@ def _configuration() -> dict[str, object]:
         "broker_connection_retry_on_startup": True,
         # A pass goes on without the broker; delivered again, it finds nothing left to do.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "task_default_queue": "budget_management",
+        "task_default_queue": broker.QUEUE,
         "timezone": "UTC",
         "enable_utc": True,
         "beat_schedule_filename": str(settings.DATA_DIR / "celerybeat-schedule"),
@@ -52,6 +57,8 @@ def _configuration() -> dict[str, object]:
             "reset-daily": _every(settings.ROLLOVER_INTERVAL_SECONDS, "campaigns.tasks.reset_daily"),
             "reset-monthly": _every(settings.ROLLOVER_INTERVAL_SECONDS, "campaigns.tasks.reset_monthly"),
             "expire-holds": _every(EXPIRE_HOLDS_SECONDS, "campaigns.tasks.expire_holds"),
+            "sum-hours": _every(SUM_HOURS_SECONDS, "campaigns.tasks.sum_hours"),
+            "check-ledger": _every(settings.LEDGER_CHECK_INTERVAL_SECONDS, "campaigns.tasks.check_ledger"),
         },
     }
 

@@ -79,6 +79,9 @@ class Environment(BaseSettings):
     rollover_interval_seconds: PositiveInt = Field(
         default=60, le=A_DAY, description="How often brands are looked through for a new day or month."
     )
+    ledger_check_interval_seconds: PositiveInt = Field(
+        default=3_600, le=A_DAY, description="How often every counter is compared with the ledger, in seconds."
+    )
     spend_max_age_days: PositiveInt = Field(
         default=62, le=3_660, description="Spend that occurred longer ago than this is rejected."
     )

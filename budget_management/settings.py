@@ -4,6 +4,7 @@ from typing import Any
 
 import dj_database_url
 import django_stubs_ext
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
 from budget_management import environment
 from budget_management.admin_site import UNFOLD  # noqa: F401 - Unfold reads it
@@ -34,6 +35,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "csp",  # checks the policy below
     "ninja",  # serves the scripts of the API's documents from here
     "timezone_field",
     "campaigns",
@@ -41,6 +43,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "budget_management.headers.PageHeaders",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -130,6 +133,7 @@ CACHES = {
 
 ENFORCE_INTERVAL_SECONDS = ENV.enforce_interval_seconds
 ROLLOVER_INTERVAL_SECONDS = ENV.rollover_interval_seconds
+LEDGER_CHECK_INTERVAL_SECONDS = ENV.ledger_check_interval_seconds
 SPEND_MAX_AGE_DAYS = ENV.spend_max_age_days
 SPEND_MAX_AHEAD_SECONDS = ENV.spend_max_ahead_seconds
 
@@ -174,6 +178,21 @@ SECURE_HSTS_PRELOAD = _https
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENV.behind_proxy else None
 X_FRAME_OPTIONS = "DENY"
+# What a page of ours may load and run (docs/operations.md says what follows from it).
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF, UNSAFE_EVAL],  # Alpine compiles the expressions in Unfold's attributes
+        "style-src": [SELF, UNSAFE_INLINE],  # Unfold's colours are a style element, Alpine's bindings attributes
+        "img-src": [SELF, "data:"],  # Unfold's style sheets hold some icons as data
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+        "object-src": [NONE],
+    }
+}
 SESSION_COOKIE_HTTPONLY = True
 
 # --- Logging -------------------------------------------------------------------------------------

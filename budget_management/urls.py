@@ -3,9 +3,11 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from campaigns.admin.dashboard import live_view
 from campaigns.api import api
 
 urlpatterns = [
+    path("admin/live/", live_view, name="admin_live"),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
     path("", include("campaigns.urls")),

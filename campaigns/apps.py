@@ -1,6 +1,10 @@
 """The Django app."""
 
-from django.apps import AppConfig
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.apps.registry import Apps
+from django.db.models.signals import post_migrate
 
 
 class CampaignsConfig(AppConfig):
@@ -8,3 +12,15 @@ class CampaignsConfig(AppConfig):
 
     name = "campaigns"
     verbose_name = "Budgets and campaigns"
+
+    def ready(self) -> None:
+        """Let every migrate and flush end with the roles as they are meant to be."""
+        # After Django's own receiver, which makes the permissions: its app is ready before this one.
+        post_migrate.connect(_ensure_roles, sender=self, dispatch_uid="campaigns.roles")
+
+
+def _ensure_roles(*, using: str, apps: Apps = apps, **_: Any) -> None:
+    from campaigns.services import roles
+
+    if "permission" in apps.all_models["auth"]:  # a migrate may have led back to where there are none
+        roles.ensure_roles(using=using)

@@ -8,7 +8,7 @@ counted in steps. So a run that fails is not retried; the next tick is the retry
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns.services import enforcement, holds, rollover
+from campaigns.services import audit, enforcement, holds, hours, rollover
 
 
 @shared_task(name="campaigns.tasks.enforce_campaign_status")
@@ -33,3 +33,15 @@ def reset_monthly() -> None:
 def expire_holds() -> None:
     """Close the holds whose time is over. Housekeeping: they count for nothing from their expiry on."""
     holds.expire_holds(now=timezone.now())
+
+
+@shared_task(name="campaigns.tasks.sum_hours")
+def sum_hours() -> None:
+    """Add up what brands have spent by hour, where that has changed. The charts read it, no verdict does."""
+    hours.sum_hours(now=timezone.now())
+
+
+@shared_task(name="campaigns.tasks.check_ledger")
+def check_ledger() -> None:
+    """Compare every counter with the ledger and record how many differ. Repairs nothing: that is for a person."""
+    audit.run_check(now=timezone.now())

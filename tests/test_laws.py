@@ -175,11 +175,16 @@ def written(tree: ast.Module, names: set[str]) -> Iterator[ast.AST]:
     yield from sql(rf"\b(set|,) ({columns}) = ", tree)
 
 
+SETS_MANY = "campaigns/services/bulk.py"
+"""Where one statement writes what people set on many campaigns. It names its columns, and so no status."""
+
+
 def one_module_writes_status(path: str, tree: ast.Module) -> Iterator[ast.AST]:
     if path == "campaigns/services/status.py":
         return
     yield from written(tree, STATUS)
-    yield from sql(r'\b(update( only)?|insert into|replace into|copy) "?campaigns_campaign\b', tree)
+    if path != SETS_MANY:
+        yield from sql(r'\b(update( only)?|insert into|replace into|copy) "?campaigns_campaign\b', tree)
     yield from sql(r'\b(insert into|copy) "?campaigns_statuschange\b', tree)
     for call in calls(tree):
         made = called(call) in {"create", "bulk_create"} and "StatusChange" in chain(call.func)
@@ -188,7 +193,7 @@ def one_module_writes_status(path: str, tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def only_people_pause_by_hand(path: str, tree: ast.Module) -> Iterator[ast.AST]:
-    if path not in {"campaigns/services/catalog.py", "campaigns/services/manual.py"}:
+    if path != "campaigns/services/bulk.py":
         yield from written(tree, {"paused_manually"})
 
 
@@ -307,7 +312,7 @@ def test_what_is_exempt_is_there() -> None:
     for path, guard in [
         ("campaigns/services/status.py", one_module_writes_status),
         ("campaigns/services/counters.py", one_module_writes_counters),
-        ("campaigns/services/catalog.py", only_people_pause_by_hand),
+        ("campaigns/services/bulk.py", only_people_pause_by_hand),
     ]:
         assert breaches(guard, "campaigns/elsewhere.py", (ROOT / path).read_text()), path
     where = {(path, place) for path in modules() for place, _ in within(ast.parse((ROOT / path).read_text()))}

@@ -6,5 +6,5 @@ from campaigns.admin import access, accounts, brands, campaigns, holds, journal,
 
 __all__ = ["access", "accounts", "brands", "campaigns", "holds", "journal", "ledger"]
 
-admin.site.index_template = "campaigns/admin/index.html"
+admin.site.index_template = "campaigns/admin/dashboard/index.html"
 admin.site.index_title = "Overview"

@@ -38,8 +38,12 @@ class KeyForm(forms.ModelForm[ApiKey]):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(BaseAdmin[ApiKey]):
-    """API keys. A key is never changed: it is revoked, and another is made."""
+    """API keys. A key is never changed: it is revoked, and another is made.
 
+    Closed to people with a limit: a key may see more than they.
+    """
+
+    brand_path = None
     form = KeyForm
     autocomplete_fields = ("brands",)
     list_display = ("name", "begins", "state", "may", "sees", "created", "used")

@@ -7,11 +7,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
+from django.contrib import admin
 from django.contrib.admin import ShowFacets
 from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import QuerySet
-from django.forms import Form
+from django.db.models.fields.related import RelatedField
+from django.forms import Form, ModelChoiceField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -23,7 +25,7 @@ from campaigns.services.status import Actor
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as UnfoldModelAdmin
-    from django.contrib.admin import RelatedFieldListFilter as AutocompleteFilter
+    from django.contrib.admin import RelatedFieldListFilter as UnfoldAutocompleteFilter
     from django.contrib.admin import SimpleListFilter as ChoiceFilter
     from django.contrib.admin.views.main import ChangeList
     from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm
@@ -36,14 +38,16 @@ if TYPE_CHECKING:
     class DialogForm(Form):
         """Is shown in a dialog."""
 
-    class AutocompleteForm(Form):
+    class UnfoldAutocompleteForm(Form):
         """Chooses what a list is filtered by."""
+
+        def __init__(self, request: HttpRequest, name: str, *args: Any, **kwargs: Any) -> None: ...
 
 else:
     from unfold.admin import ModelAdmin as UnfoldModelAdmin
-    from unfold.contrib.filters.admin import AutocompleteSelectFilter as AutocompleteFilter
+    from unfold.contrib.filters.admin import AutocompleteSelectFilter as UnfoldAutocompleteFilter
     from unfold.contrib.filters.admin import RadioFilter as ChoiceFilter
-    from unfold.contrib.filters.forms import AutocompleteDropdownForm as AutocompleteForm
+    from unfold.contrib.filters.forms import AutocompleteDropdownForm as UnfoldAutocompleteForm
     from unfold.forms import ActionForm, AdminPasswordChangeForm, UserChangeForm, UserCreationForm
     from unfold.forms import BaseDialogForm as DialogForm
     from unfold.views import ChangeList
@@ -64,6 +68,7 @@ __all__ = [
     "action",
     "actor",
     "figures",
+    "limited",
     "moment",
     "visible_brands",
 ]
@@ -97,6 +102,12 @@ def visible_brands(request: HttpRequest) -> list[int] | None:
         user = request.user
         request.META[_VISIBLE] = None if user.is_superuser else people.visible_brands(user.pk or 0)
     return cast("list[int] | None", request.META[_VISIBLE])
+
+
+def limited(request: HttpRequest, rows: QuerySet[_Model], brand_path: str) -> QuerySet[_Model]:
+    """Return the rows whose brand the person who asks may see. brand_path: how a row leads to it; empty: to none."""
+    brands = visible_brands(request) if brand_path else None
+    return rows if brands is None else rows.filter(**{f"{brand_path}__in": brands})
 
 
 def figures(row: models.Model) -> Any:
@@ -155,12 +166,42 @@ class FiguresChangeList(ChangeList):
         super().get_results(request)
         if not self.query and not self.has_active_filters:
             self.full_result_count = self.result_count  # nothing is left out: no "show all"
-        self.result_list = list(self.result_list)
+        # What fits on one page, Django takes from the list itself, and not from the paginator, which bounds it.
+        self.result_list = list(self.result_list if self.multi_page else self.paginator.page(1).object_list)
         cast("BaseAdmin[Any]", self.model_admin).put_figures(request, self.result_list)
+
+    def url_for_result(self, result: models.Model) -> str:
+        """Return where a row of the list leads to."""
+        return cast("BaseAdmin[Any]", self.model_admin).row_url(result)
+
+
+class AutocompleteForm(UnfoldAutocompleteForm):
+    """Chooses what a list is filtered by, among what the person may see: also the name of what is chosen is one."""
+
+    def __init__(self, request: HttpRequest, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, name, *args, **kwargs)
+        field = cast("ModelChoiceField[Any]", self.fields[name])
+        shown_by = admin.site.get_model_admin(cast("QuerySet[Any]", field.queryset).model)
+        field.queryset = shown_by.get_queryset(request)
+
+
+class AutocompleteFilter(UnfoldAutocompleteFilter):
+    """Filters a list by a row of another model, which is chosen by typing."""
+
+    form_class = AutocompleteForm
 
 
 class BaseAdmin(UnfoldModelAdmin[_Model]):
-    """What all pages share: no count beyond what is shown, figures by the set, words for an empty list."""
+    """What all pages share: who sees which rows, no count beyond what is shown, figures by the set.
+
+    Every page says by `brand_path` what becomes of it for people who are limited to some brands.
+    """
+
+    brand_path: ClassVar[str | None] = None
+    """How a row leads to its brand, as a lookup; "" for rows of no brand, which everybody may see.
+
+    None closes the page to people with a limit: they could lift it there, or it is of other brands, too.
+    """
 
     show_full_result_count = False
     show_facets = ShowFacets.NEVER  # a count per choice of each filter, over the whole table
@@ -170,6 +211,43 @@ class BaseAdmin(UnfoldModelAdmin[_Model]):
     empty_value_display = "–"
     empty_icon: ClassVar[str] = "inbox"
     empty_text: ClassVar[str] = "Nothing here yet."
+
+    def is_open(self, request: HttpRequest) -> bool:
+        """Return whether the person may come here at all, whatever the permissions say."""
+        return self.brand_path is not None or visible_brands(request) is None
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """As permitted, where it is open to the person."""
+        return self.is_open(request) and super().has_module_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: _Model | None = None) -> bool:
+        """As permitted, where it is open to the person."""
+        return self.is_open(request) and super().has_view_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """As permitted, where it is open to the person."""
+        return self.is_open(request) and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: _Model | None = None) -> bool:
+        """As permitted, where it is open to the person."""
+        return self.is_open(request) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: _Model | None = None) -> bool:
+        """As permitted, where it is open to the person."""
+        return self.is_open(request) and super().has_delete_permission(request, obj)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[_Model]:
+        """Return the rows that the person may see: lists, pages, searches, autocompletes and actions begin here."""
+        rows = super().get_queryset(request)
+        return limited(request, rows, self.brand_path or "") if self.is_open(request) else rows.none()
+
+    def get_field_queryset(
+        self, db: str | None, db_field: RelatedField[Any, Any], request: HttpRequest
+    ) -> QuerySet[Any] | None:
+        """Return what may be chosen in a form: no more than the person may see."""
+        if self.admin_site.is_registered(db_field.remote_field.model):
+            return self.admin_site.get_model_admin(db_field.remote_field.model).get_queryset(request)
+        return super().get_field_queryset(db, db_field, request)
 
     def add_figures(self, request: HttpRequest, rows: Sequence[_Model]) -> dict[int, Any]:
         """Return what is shown beside the rows, by id, in a constant number of queries."""
@@ -191,6 +269,10 @@ class BaseAdmin(UnfoldModelAdmin[_Model]):
         if found is not None:
             self.put_figures(request, [found])
         return found
+
+    def row_url(self, row: models.Model) -> str:
+        """Return the address of a row's page, where lists lead to."""
+        return self.link("change", row.pk)
 
     def link(self, page: str, *args: object) -> str:
         """Return the address of one of this model's pages: `changelist`, `change`, or an action."""

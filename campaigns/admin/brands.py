@@ -8,46 +8,77 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Count
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.safestring import SafeString
 
 from campaigns.admin import telling, words
-from campaigns.admin.base import actor, figures, moment
+from campaigns.admin.base import actor, figures, moment, visible_brands
+from campaigns.admin.brand_page import brand_page
+from campaigns.admin.effects import BudgetsAdmin
 from campaigns.admin.filters import ArchivedFilter
 from campaigns.admin.forms import BrandForm
-from campaigns.admin.writing import MONEY, ServiceAdmin, is_archived
+from campaigns.admin.lists import CurrencyFilter, RankedChangeList
+from campaigns.admin.pages import OverviewAdmin
+from campaigns.admin.sheets import BrandSheets
+from campaigns.admin.writing import MONEY, is_archived
 from campaigns.models import Brand, Campaign
 from campaigns.queries import listing
-from campaigns.queries.standing import Limit
+from campaigns.queries.standing import Limit, brand_standing
 from campaigns.rules.verdict import BudgetScope
 from campaigns.services import catalog
 from campaigns.services.status import Actor, Change
 
+ONLY_SOME = "You see only some brands and would not see a new one: ask an administrator who sees all brands to add it."
+
 
 @admin.register(Brand)
-class BrandAdmin(ServiceAdmin[Brand]):
+class BrandAdmin(BrandSheets, OverviewAdmin[Brand], BudgetsAdmin):
     """Brands."""
 
+    brand_path = "pk"
+    overview_template = "campaigns/admin/overview/brand.html"
+    live_template = "campaigns/admin/overview/brand_live.html"
+    identity = ("name", "external_id", "timezone", "currency", "budget_scope")
     form = BrandForm
     formfield_overrides = MONEY
-    list_display = ("name", "spent_today", "daily", "spent_this_month", "monthly", "running", "zone")
-    list_filter = (ArchivedFilter, "currency")
+    list_display = ("name", "spent_today", "daily", "spent_this_month", "monthly", "share", "running", "zone")
+    list_filter = (CurrencyFilter, ArchivedFilter)
+    actions_list = ("export_csv",)
     search_fields = ("name", "external_id")
     search_help_text = "Name or external ID"
     ordering = ("name",)
     empty_icon = "storefront"
     empty_text = "No brands yet. Add one with its time zone, currency and budgets; then add its campaigns."
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """As permitted; nobody adds a brand that is then out of their sight."""
+        return visible_brands(request) is None and super().has_add_permission(request)
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Add a brand, or say in one sentence why a person with a limit can't."""
+        if visible_brands(request) is not None and request.user.has_perm("campaigns.add_brand"):
+            self.message_user(request, ONLY_SOME, messages.ERROR)
+            return HttpResponseRedirect(self.link("changelist"))
+        return super().add_view(request, form_url, extra_context)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RankedChangeList]:
+        """Return the list, which can be ordered by figures."""
+        return RankedChangeList
+
+    ranking = staticmethod(listing.ranked_brands)
+
     def add_figures(self, request: HttpRequest, rows: Sequence[Brand]) -> dict[int, Any]:
         """Return the brands' figures."""
         return listing.brand_figures(rows, now=moment(request))
 
-    @admin.display(description="Spent today")
+    @admin.display(description="Spent today", ordering="pk")
     def spent_today(self, brand: Brand) -> SafeString:
         """What it has spent in its budget day."""
         return words.spent_of(_binding(brand, figures(brand).day), brand.currency)
 
-    @admin.display(description="Spent this month")
+    @admin.display(description="Spent this month", ordering="pk")
     def spent_this_month(self, brand: Brand) -> SafeString:
         """What it has spent in its budget month."""
         return words.spent_of(_binding(brand, figures(brand).month), brand.currency)
@@ -61,6 +92,14 @@ class BrandAdmin(ServiceAdmin[Brand]):
     def monthly(self, brand: Brand) -> str:
         """Its monthly budget."""
         return _brand_budget(brand, brand.monthly_budget)
+
+    @admin.display(description="Share of budget", ordering="pk")
+    def share(self, brand: Brand) -> SafeString | str:
+        """The budget that is spent furthest, and which one it is."""
+        found = listing.largest_brand_share(brand, figures(brand))
+        if found is None or is_archived(brand):
+            return words.NONE
+        return words.share_of(found.limit, found.which.removeprefix("the brand's "), brand.currency)
 
     @admin.display(description="Campaigns")
     def running(self, brand: Brand) -> SafeString:
@@ -82,14 +121,24 @@ class BrandAdmin(ServiceAdmin[Brand]):
             ("Time zone and currency", {"fields": ("timezone", "currency")}),
         )
 
+    def overview(self, request: HttpRequest, row: Brand, now: datetime) -> dict[str, Any]:
+        """Return what its page shows."""
+        standing = brand_standing(brand_id=row.pk, now=now)
+        may_add = row.archived_at is None and request.user.has_perm("campaigns.add_campaign")
+        return brand_page(row, standing, now=now, may_add=may_add)
+
+    def beside(self, request: HttpRequest, row: Brand) -> dict[str, Any]:
+        """Return its budgets, which are edited there; a part that refreshes would take the form away."""
+        return {} if is_archived(row) else self.budgets_context(request, row)
+
     def save_model(self, request: HttpRequest, obj: Brand, form: Any, change: Any) -> None:
         """Create or change it by the service, and tell what that did to its campaigns."""
-        fields, now = form.changed_fields(), moment(request)
+        now = moment(request)
         changes: list[Change] = []
         if not change:
             obj.pk = catalog.create_brand(now=now, by=actor(request), **form.all_fields()).pk
-        elif fields:
-            changes = catalog.update_brand(brand_id=obj.pk, now=now, by=actor(request), **fields)
+        else:
+            changes = self.store(obj, form, now=now, by=actor(request))
         obj.refresh_from_db()
         for message, level in telling.told(changes):
             self.message_user(request, message, level)

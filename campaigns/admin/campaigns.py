@@ -6,8 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib import admin
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
@@ -17,28 +16,37 @@ from unfold.enums import ActionVariant
 
 from campaigns.admin import telling, words
 from campaigns.admin.base import AutocompleteFilter, action, actor, figures, moment
+from campaigns.admin.bulk import BulkAdmin
+from campaigns.admin.campaign_page import campaign_page
+from campaigns.admin.effects import Line, TryingAdmin, standing_after
 from campaigns.admin.filters import ArchivedFilter, CampaignChoices, ReasonFilter, StatusFilter
-from campaigns.admin.forms import GRID, WINDOW, CampaignForm, NotedActionForm, NoteForm, one_line, weekday_bits
-from campaigns.admin.writing import MONEY, ServiceAdmin
+from campaigns.admin.forms import GRID, WINDOW, CampaignForm, NoteForm, weekday_bits
+from campaigns.admin.lists import CurrencyFilter, RankedChangeList
+from campaigns.admin.pages import OverviewAdmin
+from campaigns.admin.sheets import CampaignSheets
+from campaigns.admin.writing import MONEY
 from campaigns.models import Campaign, DaypartingSchedule
 from campaigns.queries import listing
 from campaigns.queries.standing import CampaignStanding, Limit
-from campaigns.rules import reasons
 from campaigns.services import catalog
 from campaigns.services.status import Actor, Change
 
 
 @admin.register(Campaign)
-class CampaignAdmin(ServiceAdmin[Campaign]):
+class CampaignAdmin(BulkAdmin, CampaignSheets, OverviewAdmin[Campaign], TryingAdmin[Campaign]):
     """Campaigns with their schedules."""
 
+    brand_path = "brand"
+    overview_template = "campaigns/admin/overview/campaign.html"
+    live_template = "campaigns/admin/overview/campaign_live.html"
+    identity = ("name", "external_id")
     form = CampaignForm
     formfield_overrides = MONEY
-    action_form = NotedActionForm
-    actions = ("pause_selected", "resume_selected", "archive_selected")
+    actions = ("pause_selected", "resume_selected", "change_budgets_selected", "archive_selected")
+    actions_list = ("import_csv", "export_csv")
     actions_detail = ("pause", "resume", "archive")
-    list_display = ("name", "brand", "status", "resumes", "spent_today", "spent_this_month")
-    list_filter = (StatusFilter, ReasonFilter, ("brand", AutocompleteFilter), ArchivedFilter)
+    list_display = ("titled", "brand", "status", "resumes", "spent_today", "spent_this_month", "share")
+    list_filter = (StatusFilter, ReasonFilter, ("brand", AutocompleteFilter), CurrencyFilter, ArchivedFilter)
     list_select_related = ("brand",)
     search_fields = ("name", "external_id", "brand__name")
     search_help_text = "Campaign, brand or external ID"
@@ -49,7 +57,7 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
         "start_hour": f"hours == '{WINDOW}'",
         "end_hour": f"hours == '{WINDOW}'",
         "weekdays": f"hours == '{WINDOW}'",
-        "grid": f"hours == '{GRID}'",
+        "grid": f"hours == '{WINDOW}' || hours == '{GRID}'",  # of a window it shows what that means
     }
     empty_icon = "campaign"
     empty_text = "No campaigns yet. Add one to a brand: it may spend at once, within the brand's budgets."
@@ -62,11 +70,22 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
             *super().get_urls(),
         ]
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RankedChangeList]:
+        """Return the list, which can be ordered by figures."""
+        return RankedChangeList
+
+    ranking = staticmethod(listing.ranked_campaigns)
+
     def add_figures(self, request: HttpRequest, rows: Sequence[Campaign]) -> dict[int, Any]:
         """Return the campaigns' standings, and the moment they are of."""
         now = moment(request)
         standings = listing.campaign_standings([row.pk for row in rows], now=now)
         return {pk: (standing, now) for pk, standing in standings.items()}
+
+    @admin.display(description="Campaign", ordering="name")
+    def titled(self, campaign: Campaign) -> str:
+        """Its name."""
+        return campaign.name
 
     @admin.display(description="Status", ordering="reasons")
     def status(self, campaign: Campaign) -> SafeString:
@@ -85,15 +104,22 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
             return "now"
         return words.clock(standing.resumes_at, campaign.brand.timezone)
 
-    @admin.display(description="Spent today")
+    @admin.display(description="Spent today", ordering="pk")
     def spent_today(self, campaign: Campaign) -> SafeString | str:
         """What it has spent in its budget day."""
         return _spent(campaign, lambda standing: standing.day)
 
-    @admin.display(description="Spent this month")
+    @admin.display(description="Spent this month", ordering="pk")
     def spent_this_month(self, campaign: Campaign) -> SafeString | str:
         """What it has spent in its budget month."""
         return _spent(campaign, lambda standing: standing.month)
+
+    @admin.display(description="Share of budget", ordering="pk")
+    def share(self, campaign: Campaign) -> SafeString | str:
+        """The limit that is spent furthest, and which one it is."""
+        standing, _ = figures(campaign) or (None, None)
+        found = None if standing is None else listing.largest_share(standing)
+        return words.NONE if found is None else words.share_of(*found, campaign.brand.currency)
 
     @admin.display(description="Daily budget")
     def daily(self, campaign: Campaign) -> str:
@@ -118,7 +144,8 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Campaign | None = None) -> Any:
         """Return what stays: a campaign does not move to another brand."""
-        return () if obj is None else ("brand", "daily", "monthly", "total", "schedule_text")
+        identity = super().get_readonly_fields(request, obj)
+        return () if obj is None else ("brand", "daily", "monthly", "total", "schedule_text", *identity)
 
     def get_fieldsets(self, request: HttpRequest, obj: Campaign | None = None) -> Any:
         """Return the form; whoever may only look sees amounts and hours in words."""
@@ -136,19 +163,34 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
             ("Hours", hours),
         )
 
+    def overview(self, request: HttpRequest, row: Campaign, now: datetime) -> dict[str, Any]:
+        """Return what its page shows."""
+        standing, _ = figures(row) or (None, None)
+        return campaign_page(row, standing, now=now, may_change=self.has_change_permission(request, row))
+
     def save_model(self, request: HttpRequest, obj: Campaign, form: Any, change: Any) -> None:
         """Create or change it and its schedule by the services, and tell how it stands."""
-        fields, now, by = form.changed_fields(), moment(request), actor(request)
+        now, by = moment(request), actor(request)
         if not change:
             brand_id = form.cleaned_data["brand"].pk
             obj.pk = catalog.create_campaign(brand_id=brand_id, now=now, by=by, **form.all_fields()).pk
-        elif fields:
-            catalog.update_campaign(campaign_id=obj.pk, now=now, by=by, **fields)
-        if form.schedule_changed():
-            _save_schedule(obj.pk, form.cleaned_data, now=now, by=by)
+        self.store(obj, form, now=now, by=by, created=not change)
         obj.refresh_from_db()
         message, level = telling.status_message(obj, now)
         self.message_user(request, message, level)
+
+    def store(self, row: Campaign, form: Any, *, now: datetime, by: Actor, created: bool = False) -> list[Change]:
+        """Store what was changed of it, and its schedule; the form of one just created has only the latter left."""
+        fields, changes = form.changed_fields(), list[Change]()
+        if fields and not created:
+            changes = catalog.update_campaign(campaign_id=row.pk, now=now, by=by, **fields)
+        if form.schedule_changed():
+            changes += _save_schedule(row.pk, form.cleaned_data, now=now, by=by)
+        return changes
+
+    def outcome(self, row: Campaign, changes: Sequence[Change], now: datetime) -> list[Line]:
+        """Tell how a change would leave it."""
+        return standing_after(row, was_active=row.is_active, now=now)
 
     def archive_one(self, pk: int, *, now: datetime, by: Actor) -> None:
         """Archive it."""
@@ -206,38 +248,6 @@ class CampaignAdmin(ServiceAdmin[Campaign]):
 
         return self.act(request, object_id, verb)
 
-    @action(description="Pause selected campaigns")
-    def pause_selected(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
-        """Pause many, with a note."""
-        self._each(request, queryset, catalog.pause, did="Paused {}.", not_="{} had been paused by a person before.")
-
-    @action(description="Resume selected campaigns")
-    def resume_selected(self, request: HttpRequest, queryset: QuerySet[Campaign]) -> None:
-        """Lift a person's pause of many, with a note."""
-        self._each(request, queryset, catalog.resume, did="Resumed {}.", not_="{} had not been paused by a person.")
-
-    def _each(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Campaign],
-        verb: Callable[..., Change | None],
-        *,
-        did: str,
-        not_: str,
-    ) -> None:
-        now, by, note = moment(request), actor(request), one_line(request.POST.get("note", ""))
-        rows = self.selected(queryset.filter(archived_at=None))
-        changes = [verb(campaign_id=row.pk, now=now, by=by, note=note) for row in rows]
-        changed = [change for change in changes if change is not None]
-        if changed:
-            self.message_user(request, did.format(words.count(len(changed), "campaign")), messages.SUCCESS)
-        if len(changed) < len(rows):
-            message = not_.format(words.count(len(rows) - len(changed), "campaign"))
-            self.message_user(request, message, messages.WARNING)
-        still = [change.campaign_id for change in changed if change.now and reasons.Reason.MANUAL not in change.now]
-        if still:
-            self.message_user(request, f"Still paused for other reasons: {telling.names(still)}.", messages.WARNING)
-
 
 def _own_budget(campaign: Campaign, budget: Any) -> str:
     return words.NONE if budget is None else words.budget(budget, campaign.brand.currency)
@@ -248,10 +258,10 @@ def _spent(campaign: Campaign, limit: Callable[[CampaignStanding], Limit]) -> Sa
     return words.NONE if standing is None else words.spent_of(limit(standing), campaign.brand.currency, of_budget=True)
 
 
-def _save_schedule(campaign_id: int, data: dict[str, Any], *, now: datetime, by: Actor) -> None:
+def _save_schedule(campaign_id: int, data: dict[str, Any], *, now: datetime, by: Actor) -> list[Change]:
     match data["hours"]:
         case "window":
-            catalog.set_window(
+            return catalog.set_window(
                 campaign_id=campaign_id,
                 start_hour=data["start_hour"],
                 end_hour=data["end_hour"],
@@ -260,6 +270,6 @@ def _save_schedule(campaign_id: int, data: dict[str, Any], *, now: datetime, by:
                 by=by,
             )
         case "grid":
-            catalog.set_grid(campaign_id=campaign_id, grid=data["grid"], now=now, by=by)
+            return catalog.set_grid(campaign_id=campaign_id, grid=data["grid"], now=now, by=by)
         case _:
-            catalog.clear_schedule(campaign_id=campaign_id, now=now, by=by)
+            return catalog.clear_schedule(campaign_id=campaign_id, now=now, by=by)

@@ -116,7 +116,7 @@ class _CampaignSelect(AutocompleteSelect):
 
 
 class _CampaignFilterForm(AutocompleteForm):
-    field = _CampaignField
+    field = _CampaignField  # its choices: the campaigns that the person may see, with their brands
     widget = _CampaignSelect
 
 

@@ -10,7 +10,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold import widgets
 
-from campaigns.admin.base import ActionForm, DialogForm
+from campaigns.admin.base import DialogForm
 from campaigns.admin.writing import ServiceForm
 from campaigns.models import Brand, Campaign, DaypartingSchedule
 from campaigns.rules import money
@@ -24,6 +24,9 @@ ALWAYS, WINDOW, GRID = "always", "window", "grid"
 _WEEKDAYS = tuple((str(1 << day), name) for day, name in enumerate(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")))
 _HOURS = tuple((str(hour), f"{hour:02}:00") for hour in range(DAY_HOURS))
 _WINDOW_FIELDS = {"start_hour", "end_hour", "weekdays"}
+
+_PAINTED = "grid_painted"
+"""Sent by the grid's script: the person saw only the form of hours that is chosen, and can't have mixed them up."""
 
 
 class NoteForm(DialogForm):
@@ -44,24 +47,6 @@ class NoteForm(DialogForm):
         except TextError as error:
             raise ValidationError(str(error)) from error
         return note
-
-
-class NotedActionForm(ActionForm):
-    """Chooses an action above a list, with a note where the action keeps one."""
-
-    note = forms.CharField(
-        required=False,
-        label="",
-        widget=forms.TextInput(
-            attrs={
-                "class": "bm-action-note",
-                "placeholder": "Note for the journal (optional)",
-                "aria-label": "Note for the journal",
-                "maxlength": MAX_NOTE,
-                "x-show": "['pause_selected', 'resume_selected'].includes(action)",
-            }
-        ),
-    )
 
 
 class _BudgetForm(ServiceForm[Any]):
@@ -119,15 +104,42 @@ class BrandForm(_BudgetForm):
         return str(self.cleaned_data["currency"]).upper()
 
 
+class BudgetsForm(_BudgetForm):
+    """The budgets of a brand, and nothing else of it."""
+
+    stored = frozenset({"daily_budget", "monthly_budget"})
+
+    class Meta:
+        model = Brand
+        fields = ("daily_budget", "monthly_budget")
+        widgets: ClassVar = {
+            name: widgets.UnfoldAdminTextInputWidget(
+                attrs={"inputmode": "decimal", "aria-describedby": f"id_{name}_spent"}
+            )
+            for name in fields
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.show_currency(self.instance.currency)
+        first = next((name for name in self.fields if name in self.errors), "daily_budget")
+        self.fields[first].widget.attrs["autofocus"] = True
+
+
 class GridWidget(widgets.UnfoldAdminTextareaWidget):  # type: ignore[misc]  # Unfold ships without types
-    """A week as seven lines of 24 characters, with the days and hours beside it."""
+    """A week as seven lines of 24 characters, which a script shows as a grid to paint."""
 
     template_name = "campaigns/admin/grid.html"
+    zone = "the brand's time zone"
+    """Whose hours these are."""
+
+    class Media:
+        js = ("campaigns/grid.js",)
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
-        """Add the names of the days."""
+        """Add the names of the days, and the clock."""
         context: dict[str, Any] = super().get_context(name, value, attrs)
-        return {**context, "days": [day for _, day in _WEEKDAYS]}
+        return {**context, "days": [day for _, day in _WEEKDAYS], "zone": self.zone}
 
 
 class CampaignForm(_BudgetForm):
@@ -140,7 +152,7 @@ class CampaignForm(_BudgetForm):
         choices=(
             (ALWAYS, "at any hour"),
             (WINDOW, "from one hour to another, on some weekdays"),
-            (GRID, "hour by hour, as in the grid"),
+            (GRID, "hour by hour, as painted in the week"),
         ),
         initial=ALWAYS,
         required=False,
@@ -161,7 +173,6 @@ class CampaignForm(_BudgetForm):
         empty_value=None,
         required=False,
         widget=widgets.UnfoldAdminSelectWidget(),
-        help_text="Not included. At or before the start it is on the next day: 22:00 to 06:00 is a night.",
     )
     weekdays = forms.TypedMultipleChoiceField(
         label="On",
@@ -170,14 +181,13 @@ class CampaignForm(_BudgetForm):
         initial=[value for value, _ in _WEEKDAYS],
         required=False,
         widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget(attrs={"class": "bm-weekday"}),
-        help_text="Hours that run past midnight belong to the day they begin on.",
+        help_text="The last hour is not included. 22:00 to 06:00 is a night: it belongs to the day it begins on.",
     )
     grid = forms.CharField(
-        label="Grid",
+        label="Hours of the week",
         required=False,
         strip=False,
         widget=GridWidget(attrs={"rows": 7, "cols": DAY_HOURS, "spellcheck": "false", "autocomplete": "off"}),
-        help_text="A line for each day, a character for each hour: 1 where it may spend, 0 where not.",
     )
 
     class Meta:
@@ -203,6 +213,7 @@ class CampaignForm(_BudgetForm):
         schedule = None
         if self.instance.pk is not None:
             self.show_currency(self.instance.brand.currency)
+            self.fields["grid"].widget.zone = self.instance.brand.timezone.key
             schedule = DaypartingSchedule.objects.filter(campaign=self.instance).first()
         self.initial = {**_schedule_initial(schedule), **self.initial}
 
@@ -230,7 +241,7 @@ class CampaignForm(_BudgetForm):
 
     def _check_schedule(self, data: dict[str, Any]) -> None:
         form, changed = data.get("hours") or ALWAYS, set(self.changed_data)
-        if form != ALWAYS and changed & _WINDOW_FIELDS and "grid" in changed:
+        if form != ALWAYS and changed & _WINDOW_FIELDS and "grid" in changed and _PAINTED not in self.data:
             self.add_error(
                 "hours", "You have filled in both the hours and the grid. Choose one and leave the other as it was."
             )

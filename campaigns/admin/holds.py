@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 from campaigns.admin import words
 from campaigns.admin.base import AutocompleteFilter, ReadOnlyAdmin
 from campaigns.admin.filters import CampaignFilter
+from campaigns.admin.newest import NewestPaginator
 from campaigns.models import Hold
 
 _COLOURS = {
@@ -23,6 +24,8 @@ _COLOURS = {
 class HoldAdmin(ReadOnlyAdmin[Hold]):
     """Holds."""
 
+    brand_path = "brand"
+    paginator = NewestPaginator
     list_display = ("number", "campaign", "brand", "held", "state_label", "budget_day", "placed", "expires")
     list_filter = ("state", ("brand", AutocompleteFilter), ("campaign", CampaignFilter))
     list_select_related = ("brand", "campaign")

@@ -13,23 +13,64 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
 from campaigns.admin import words
 from campaigns.admin.base import AutocompleteFilter, ReadOnlyAdmin
+from campaigns.admin.edit_words import edit_lines
 from campaigns.admin.filters import BecameFilter, CampaignFilter
-from campaigns.models import Brand, PeriodicRun, RollOver, StatusChange
+from campaigns.admin.newest import BrandedPaginator
+from campaigns.models import Brand, Edit, PeriodicRun, RollOver, StatusChange
 from campaigns.models.counters import PeriodKind
 from campaigns.rules import money
 
 _Value = TypeVar("_Value")
+_Row = TypeVar("_Row", bound=StatusChange | Edit)
+
+
+class _AboutAdmin(ReadOnlyAdmin[_Row]):
+    """Rows about a campaign or brand that a person or key did; all of these may be gone, the journal outlives them."""
+
+    brand_path = "brand"
+    paginator = BrandedPaginator
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[_Row]:
+        """Return the rows with what they are about, also where that is gone: a join would drop the row."""
+        return super().get_queryset(request).prefetch_related("brand", "campaign", "actor", "api_key")
+
+    @admin.display(description="Campaign")
+    def campaign_name(self, row: StatusChange | Edit) -> SafeString | str:
+        """Which campaign, with a link."""
+        if row.campaign_id is None:
+            return words.NONE
+        name = _or(lambda: str(row.campaign), "")
+        if not name:
+            return f"deleted campaign {row.campaign_id}"
+        url = reverse("admin:campaigns_campaign_overview", args=[row.campaign_id])
+        return format_html('<a href="{}" class="bm-link">{}</a>', url, name)
+
+    @admin.display(description="Brand")
+    def brand_name(self, row: StatusChange | Edit) -> str:
+        """Which brand."""
+        return _or(lambda: row.brand.name, f"deleted brand {row.brand_id}")
+
+    @admin.display(description="By")
+    def person(self, row: StatusChange | Edit) -> str:
+        """Who, if a person or an API key did it."""
+        if row.api_key_id is not None:
+            key = _or(lambda: row.api_key, None)
+            return f"deleted key {row.api_key_id}" if key is None else f"key {key}"
+        if row.actor_id is None:
+            return words.NONE
+        actor = _or(lambda: row.actor, None)
+        return f"deleted user {row.actor_id}" if actor is None else str(actor)
 
 
 @admin.register(StatusChange)
-class StatusChangeAdmin(ReadOnlyAdmin[StatusChange]):
-    """Status changes. Their campaign, brand or person may have been deleted: the journal outlives them."""
+class StatusChangeAdmin(_AboutAdmin[StatusChange]):
+    """Status changes."""
 
     list_display = ("when", "campaign_name", "brand_name", "change", "cause_text", "person", "note")
     list_display_links = ("when",)
@@ -47,28 +88,10 @@ class StatusChangeAdmin(ReadOnlyAdmin[StatusChange]):
     empty_icon = "history"
     empty_text = "No status has changed yet. Every pause and every resumption will be here, with its reasons."
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[StatusChange]:
-        """Return the changes with what they are about, also where that is gone: a join would drop the row."""
-        return super().get_queryset(request).prefetch_related("brand", "campaign", "actor", "api_key")
-
     @admin.display(description="When", ordering="id")
     def when(self, change: StatusChange) -> SafeString | str:
         """When, on the brand's clock."""
         return words.clock(change.at, _zone(change), seconds=True)
-
-    @admin.display(description="Campaign")
-    def campaign_name(self, change: StatusChange) -> SafeString | str:
-        """Which campaign, with a link."""
-        name = _or(lambda: change.campaign.name, "")
-        if not name:
-            return f"deleted campaign {change.campaign_id}"
-        url = reverse("admin:campaigns_campaign_change", args=[change.campaign_id])
-        return format_html('<a href="{}" class="bm-link">{}</a>', url, name)
-
-    @admin.display(description="Brand")
-    def brand_name(self, change: StatusChange) -> str:
-        """Which brand."""
-        return _or(lambda: change.brand.name, f"deleted brand {change.brand_id}")
 
     @admin.display(description="Change")
     def change(self, change: StatusChange) -> SafeString:
@@ -84,17 +107,6 @@ class StatusChangeAdmin(ReadOnlyAdmin[StatusChange]):
     def cause_text(self, change: StatusChange) -> str:
         """What brought it about."""
         return capfirst(change.get_cause_display())
-
-    @admin.display(description="By")
-    def person(self, change: StatusChange) -> str:
-        """Who, if a person or an API key did it."""
-        if change.api_key_id is not None:
-            key = _or(lambda: change.api_key, None)
-            return f"deleted key {change.api_key_id}" if key is None else f"key {key}"
-        if change.actor_id is None:
-            return words.NONE
-        actor = _or(lambda: change.actor, None)
-        return f"deleted user {change.actor_id}" if actor is None else str(actor)
 
     @admin.display(description="Brand, day")
     def brand_day(self, change: StatusChange) -> str:
@@ -122,10 +134,44 @@ class StatusChangeAdmin(ReadOnlyAdmin[StatusChange]):
         return _of(change, change.campaign_total_spent, change.campaign_total_budget)
 
 
+@admin.register(Edit)
+class EditAdmin(_AboutAdmin[Edit]):
+    """Edits: who set what, from which value to which."""
+
+    list_display = ("when", "campaign_name", "brand_name", "verb_text", "lines", "person")
+    list_display_links = ("when",)
+    list_filter = (("brand", AutocompleteFilter), ("campaign", CampaignFilter), "verb")
+    fieldsets = ((None, {"fields": ("when", "brand_name", "campaign_name", "verb_text", "lines", "person")}),)
+    empty_icon = "edit_note"
+    empty_text = "Nothing has been edited yet. Every change of a brand or a campaign will be here, with who made it."
+
+    @admin.display(description="When", ordering="id")
+    def when(self, edit: Edit) -> SafeString | str:
+        """When, on the brand's clock."""
+        return words.clock(edit.at, _zone(edit), seconds=True)
+
+    @admin.display(description="What", ordering="verb")
+    def verb_text(self, edit: Edit) -> str:
+        """Created, changed, archived or deleted."""
+        return f"{'Brand' if edit.campaign_id is None else 'Campaign'} {edit.get_verb_display()}"
+
+    @admin.display(description="From and to")
+    def lines(self, edit: Edit) -> SafeString | str:
+        """Each field with its value before and after."""
+        brand = _brand(edit)
+        lines = edit_lines(edit.changes, "" if brand is None else brand.currency)
+        if not lines:
+            return words.NONE
+        each = ((line.label, line.was, line.became) for line in lines)
+        return format_html_join(mark_safe("<br>"), "{}: {} → {}", each)
+
+
 @admin.register(RollOver)
 class RollOverAdmin(ReadOnlyAdmin[RollOver]):
     """Roll-overs."""
 
+    brand_path = "brand"
+    paginator = BrandedPaginator
     list_display = ("brand", "began", "period", "judged")
     list_filter = ("period", ("brand", AutocompleteFilter))
     list_select_related = ("brand",)
@@ -146,8 +192,9 @@ class RollOverAdmin(ReadOnlyAdmin[RollOver]):
 
 @admin.register(PeriodicRun)
 class PeriodicRunAdmin(ReadOnlyAdmin[PeriodicRun]):
-    """Periodic runs."""
+    """Periodic runs. They are of all brands at once and name none."""
 
+    brand_path = ""
     list_display = ("started", "task_text", "state", "took", "judged_count", "changed_count")
     list_filter = ("task",)
     fields = ("task_text", "started", "state", "took", "judged_count", "changed_count")
@@ -197,12 +244,12 @@ def _or(read: Callable[[], _Value], otherwise: _Value) -> _Value:
         return otherwise
 
 
-def _brand(change: StatusChange) -> Brand | None:
-    return _or(lambda: change.brand, None)
+def _brand(row: StatusChange | Edit) -> Brand | None:
+    return _or(lambda: row.brand, None)
 
 
-def _zone(change: StatusChange) -> ZoneInfo:
-    brand = _brand(change)
+def _zone(row: StatusChange | Edit) -> ZoneInfo:
+    brand = _brand(row)
     return ZoneInfo(settings.TIME_ZONE) if brand is None else brand.timezone
 
 

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from campaigns.admin import words
 from campaigns.admin.base import AutocompleteFilter, ReadOnlyAdmin
 from campaigns.admin.filters import CampaignFilter
+from campaigns.admin.newest import BrandedPaginator, NewestPaginator
 from campaigns.models import Brand, BrandCounter, CampaignCounter, SpendLog
 from campaigns.models.counters import PeriodKind
 
@@ -20,11 +21,14 @@ from campaigns.models.counters import PeriodKind
 class SpendLogAdmin(ReadOnlyAdmin[SpendLog]):
     """The spend log."""
 
+    brand_path = "brand"
+    paginator = BrandedPaginator
     list_display = ("occurred", "brand", "campaign", "exact_amount", "adjusted", "budget_day", "event")
     list_filter = (("brand", AutocompleteFilter), ("campaign", CampaignFilter))
     list_select_related = ("brand", "campaign")
     search_fields = ("event_id",)
     search_help_text = "Event ID, exactly"
+    sortable_by = ()  # the newest first: any other order would read the whole ledger
     fieldsets = (
         ("Spend", {"fields": ("brand", "campaign", "exact_amount", "kind", "note")}),
         ("When", {"fields": ("occurred", "budget_day", "recorded")}),
@@ -75,6 +79,8 @@ class SpendLogAdmin(ReadOnlyAdmin[SpendLog]):
 class _CounterAdmin(ReadOnlyAdmin[Any]):
     """What both kinds of counter show."""
 
+    brand_path = "brand"
+    paginator = NewestPaginator
     empty_icon = "functions"
     empty_text = "No counters yet. The first spend of a day, a month or a campaign begins one."
     ordering = ("-id",)

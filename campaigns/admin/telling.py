@@ -44,17 +44,23 @@ def status_message(campaign: Campaign, now: datetime) -> tuple[str, int]:
     return sentence, messages.SUCCESS if standing.is_active else messages.WARNING
 
 
-def told(changes: Sequence[Change]) -> list[tuple[str, int]]:
-    """Return what a change did to campaigns, as messages."""
+def told(changes: Sequence[Change], *, saved: bool = True) -> list[tuple[str, int]]:
+    """Return what a change did to campaigns, or (not saved) would do, as messages."""
     paused = [change for change in changes if change.now and not change.was]
-    resumed = [change.campaign_id for change in changes if change.was and not change.now]
+    resumed = [change for change in changes if change.was and not change.now]
     told: list[tuple[str, int]] = []
     if resumed:
-        told.append((f"Resumed {names(resumed)}.", messages.SUCCESS))
+        told.append((f"{'Resumed' if saved else 'Resumes'} {_counted(resumed)}.", messages.SUCCESS))
     if paused:
-        which = names([change.campaign_id for change in paused])
-        told.append((f"Paused {which}: {_why(paused)}.", messages.WARNING))
+        which = f"{'Paused' if saved else 'Pauses'} {_counted(paused)}"
+        told.append((f"{which}: {_why(paused)}.", messages.WARNING))
     return told
+
+
+def _counted(changes: Sequence[Change]) -> str:
+    """Campaigns by name, and where there are several their number."""
+    which = names([change.campaign_id for change in changes])
+    return which if len(changes) == 1 else f"{words.count(len(changes), 'campaign')} ({which})"
 
 
 def _why(paused: Sequence[Change]) -> str:

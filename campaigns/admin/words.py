@@ -29,6 +29,22 @@ _TONES = {
 _SPENT_TONE = "red"
 
 
+TONE_NAMES = {
+    "green": "active",
+    "amber": "paused by a person",
+    "red": "budget spent",
+    "blue": "outside its hours",
+    "gray": "not in flight",
+}
+"""What the tones of a status mean."""
+
+
+def tone(why: Reason) -> str:
+    """Return the tone of a status as a whole: that of its most serious reason, green when it is active."""
+    tones = {_TONES.get(reason, _SPENT_TONE) for reason in why}
+    return next((one for one in ("amber", _SPENT_TONE, "gray", "blue") if one in tones), "green")
+
+
 def amount(micros: int, currency: str) -> str:
     """Return an amount as people read it in a budget or a total."""
     return money.format_money(micros, currency)
@@ -54,6 +70,12 @@ def when(moment: datetime, zone: ZoneInfo) -> str:
     """Return a moment on the clock of a zone, which is named: `22 Nov 2026, 14:02 Europe/Paris`."""
     local = moment.astimezone(zone)
     return f"{date(local)}, {local:%H:%M} {zone.key}"
+
+
+def near(moment: datetime, zone: ZoneInfo, now: datetime) -> str:
+    """Return a moment without its zone, which stands near by: the time, with the day where it is not today's."""
+    local, today = moment.astimezone(zone), now.astimezone(zone).date()
+    return f"{local:%H:%M}" if local.date() == today else f"{date(local)}, {local:%H:%M}"
 
 
 def clock(moment: datetime | None, zone: ZoneInfo, *, seconds: bool = False) -> SafeString | str:
@@ -119,16 +141,53 @@ def spent_of(limit: Limit, currency: str, *, of_budget: bool = False) -> SafeStr
         digits = shown.removesuffix(f" {currency}")
         budget_text = amount(limit.budget or 0, currency)
         shown = format_html('<span>{} <span class="bm-subtle">of {}</span></span>', digits, budget_text)
+    return format_html('<span class="bm-spent">{}{}</span>', shown, _bar(limit, currency))
+
+
+def _bar(limit: Limit, currency: str) -> SafeString:
+    percent = share(limit) or 0
     tone = "red" if percent >= 100 else "amber" if percent >= 80 else "green"
     of = f"{percent}% of {amount(limit.budget or 0, currency)}"
     return format_html(
-        '<span class="bm-spent" title="{}">{}<progress class="bm-bar bm-{}" max="100" value="{}" aria-label="{}">'
-        "</progress></span>",
-        of,
-        shown,
+        '<progress class="bm-bar bm-{}" max="100" value="{}" aria-label="{}" title="{}"></progress>',
         tone,
         min(percent, 100),
         of,
+        of,
+    )
+
+
+def share_of(limit: Limit, which: str, currency: str) -> SafeString:
+    """Return how much of a budget is spent, of which one in words, above a bar."""
+    return format_html(
+        '<span class="bm-spent bm-share"><span>{}% <span class="bm-subtle">of {}</span></span>{}</span>',
+        f"{share(limit) or 0:,}",
+        which,
+        _bar(limit, currency),
+    )
+
+
+def gauge(limit: Limit, currency: str) -> SafeString | str:
+    """Return a bar with the share of a budget that is spent beside it."""
+    percent = share(limit)
+    if percent is None:
+        return NONE
+    return format_html('<span class="bm-gauge">{}<span>{}%</span></span>', _bar(limit, currency), f"{percent:,}")
+
+
+def meter(limit: Limit, currency: str) -> SafeString:
+    """Return what was spent of a budget above a bar; without a budget, only what was spent."""
+    if limit.budget is None:
+        return format_html(
+            '<span class="bm-meter">{}<span class="bm-subtle bm-none">no budget</span></span>',
+            amount(limit.spent, currency),
+        )
+    digits = amount(limit.spent, currency).removesuffix(f" {currency}")
+    return format_html(
+        '<span class="bm-meter"><span>{} <span class="bm-subtle">of {}</span></span>{}</span>',
+        digits,
+        amount(limit.budget, currency),
+        _bar(limit, currency),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
+from django.contrib.auth import get_permission_codename
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Field, QuerySet
@@ -82,6 +83,8 @@ class ServiceAdmin(BaseAdmin[_Row]):
     """Brands and campaigns alike: saved, archived and deleted by services."""
 
     warn_unsaved_form = True
+    identity: ClassVar[tuple[str, ...]] = ()
+    """The fields that say what a row is, not how it may spend: they take the permission to add such rows."""
     actions: Sequence[Any] | None = ("archive_selected",)
     actions_detail: Sequence[str] = ("archive",)
     delete_confirmation_template = "campaigns/admin/confirm_delete.html"
@@ -110,6 +113,11 @@ class ServiceAdmin(BaseAdmin[_Row]):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """As permitted, but what is archived stays as it is. Unfold passes an id for the row, too."""
         return not is_archived(obj) and super().has_change_permission(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: _Row | None = None) -> Any:
+        """Return what stays as it is: the identity, for who may not add such rows."""
+        may_add = request.user.has_perm(f"campaigns.{get_permission_codename('add', self.opts)}")
+        return () if obj is None or may_add else self.identity
 
     def changeform_view(
         self,
@@ -242,10 +250,11 @@ class ServiceAdmin(BaseAdmin[_Row]):
         except BudgetError as error:
             message, level = str(error), messages.ERROR
         self.message_user(request, message, level)
-        return self.leave(request, self.link("change", row.pk))
+        return self.leave(request, self.row_url(row))
 
     @action(
         description="Archive",
+        permissions=("delete",),
         icon="archive",
         title="Archive for good?",
         explanation="It stops spending at once and leaves the lists. Its spend and its journal stay.",
@@ -261,7 +270,7 @@ class ServiceAdmin(BaseAdmin[_Row]):
 
         return self.act(request, object_id, verb)
 
-    @action(description="Archive selected %(verbose_name_plural)s")
+    @action(description="Archive selected %(verbose_name_plural)s", permissions=("delete",))
     def archive_selected(self, request: HttpRequest, queryset: QuerySet[_Row]) -> HttpResponse | None:
         """Archive many, after a page that asks."""
         rows = self.selected(queryset.filter(archived_at=None))

@@ -60,11 +60,16 @@ class Record(NamedTuple):
 
 
 class Text:
-    """A text file that was found readable, with its encoding. Raises SheetError for what is no text."""
+    """A text file that was found readable, with its encoding. Raises SheetError for what is no text.
 
-    def __init__(self, path: Path, encoding: str | None = None) -> None:
+    content: what is in it, where it was sent and lies in no folder; its path is then only its name.
+    """
+
+    def __init__(self, path: Path, encoding: str | None = None, *, content: bytes | None = None) -> None:
         self.path = path
-        self.size, head = _look_at(path)
+        self._content = content
+        self.size, head = _look_at(path) if content is None else (len(content), content[:_HEAD])
+        _check_head(path, head)
         self.encoding = encoding or _encoding(path, head)
         try:
             codecs.lookup(self.encoding)
@@ -99,7 +104,7 @@ class Text:
 
     def _open(self) -> TextIOWrapper:
         try:
-            self._file = self.path.open("rb")
+            self._file = self.path.open("rb") if self._content is None else io.BytesIO(self._content)
         except OSError as error:
             raise _unreadable(self.path, error) from error
         return TextIOWrapper(self._file, encoding=self.encoding, newline="")
@@ -182,12 +187,15 @@ def _look_at(path: Path) -> tuple[int, bytes]:
         raise _unreadable(path, error) from error
     except ValueError as error:  # a NUL in the name
         raise SheetError(f"{str(path)!r} is not the name of a file.") from error
+    return size, head
+
+
+def _check_head(path: Path, head: bytes) -> None:
     if not head:
         raise SheetError(f"{path} is empty.")
     for mark, kind in _BINARY:
         if head.startswith(mark):
             raise SheetError(f"{path} is {kind}, not CSV; export or save it as CSV and import that.")
-    return size, head
 
 
 def _encoding(path: Path, head: bytes) -> str:

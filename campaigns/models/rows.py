@@ -97,6 +97,11 @@ def literal(connection: BaseDatabaseWrapper, day: date) -> str:
     return f"date '{day}'" if connection.vendor == "postgresql" else f"'{day}'"
 
 
+def largest(connection: BaseDatabaseWrapper, *values: str) -> str:
+    """The expression for the largest of some values, none of which is NULL."""
+    return f"{'GREATEST' if connection.vendor == 'postgresql' else 'max'}({', '.join(values)})"
+
+
 def month_of(connection: BaseDatabaseWrapper, column: str) -> str:
     """The expression for the first day of the month of a date column."""
     if connection.vendor == "postgresql":

@@ -28,8 +28,9 @@ DEFAULT_LIMIT = 1_000
 MAX_LIMIT = 10_000
 """The most campaigns or brands of one page."""
 
+QUARTER_SECONDS = 15 * 60
+
 _MAX_ID = 2**63 - 1
-_QUARTER_SECONDS = 15 * 60
 
 
 class GroupBy(enum.StrEnum):
@@ -317,7 +318,7 @@ def _by_hour(scope: _Scope, first: date, last: date) -> list[HourSpend]:
     # planner might go through all that the brand ever spent, by the other index, only to find the same rows.
     quarters = _rows(
         f"""
-        SELECT {_quarter("l.timestamp")} AS quarter, SUM(l.amount)
+        SELECT {quarter_of("l.timestamp")} AS quarter, SUM(l.amount)
         FROM campaigns_campaign c JOIN campaigns_spendlog l ON l.campaign_id = c.id
           AND l.day >= {literal(connection, first)} AND l.day <= {literal(connection, last)}
         WHERE c.brand_id = %s {alone} GROUP BY quarter
@@ -327,7 +328,7 @@ def _by_hour(scope: _Scope, first: date, last: date) -> list[HourSpend]:
     return _hours(((quarter, int(spent)) for quarter, spent in quarters), scope.brand.timezone, scope.brand.currency)
 
 
-def _quarter(column: str) -> str:
+def quarter_of(column: str) -> str:
     """The expression for the number of quarters of an hour from the epoch to a moment.
 
     Time zones don't reach SQL. A quarter is the most of an hour that lies in one local hour of every zone, since all
@@ -335,9 +336,9 @@ def _quarter(column: str) -> str:
     since 2012. Where they were changed at one minute past, that quarter counts whole in the hour that it began in.
     """
     if connection.vendor == "postgresql":
-        return f"floor(extract(epoch FROM {column}) / {_QUARTER_SECONDS})::bigint"
+        return f"floor(extract(epoch FROM {column}) / {QUARTER_SECONDS})::bigint"
     # Moments are text in UTC there. Without their microseconds, which strftime would round up into the next hour.
-    return f"CAST(strftime('%%s', substr({column}, 1, 19)) AS INTEGER) / {_QUARTER_SECONDS}"
+    return f"CAST(strftime('%%s', substr({column}, 1, 19)) AS INTEGER) / {QUARTER_SECONDS}"
 
 
 def _hours(quarters: Iterable[tuple[int, int]], zone: ZoneInfo, currency: str) -> list[HourSpend]:
@@ -345,7 +346,7 @@ def _hours(quarters: Iterable[tuple[int, int]], zone: ZoneInfo, currency: str) -
     sums: dict[datetime, int] = defaultdict(int)
     for quarter, micros in quarters:
         # The key is in UTC: two datetimes of one zone are equal if only their wall time is, an hour that comes twice.
-        sums[_hour_begins(datetime.fromtimestamp(quarter * _QUARTER_SECONDS, UTC), zone)] += micros
+        sums[_hour_begins(datetime.fromtimestamp(quarter * QUARTER_SECONDS, UTC), zone)] += micros
     return [HourSpend(_with_offset(begins, zone), currency, sums[begins]) for begins in sorted(sums)]
 
 

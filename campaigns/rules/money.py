@@ -5,7 +5,7 @@ Nothing here, and nothing anywhere else in the product, passes money through a f
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, Context, Decimal, InvalidOperation
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
 
 from babel.numbers import get_currency_precision
 from babel.numbers import is_currency as is_known_currency
@@ -92,6 +92,16 @@ def format_money(micros: int, currency: str = "") -> str:
     digits = get_currency_precision(currency) if currency else 2
     shown = from_micros(micros).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_DOWN, context=_CONTEXT)
     return f"{shown or abs(shown):,f} {currency}".rstrip()  # no minus before a zero
+
+
+def by_percent(micros: int, percent: Decimal, currency: str) -> int:
+    """Return an amount changed by some percent (above or below zero), rounded half up to the currency's own decimals.
+
+    micros: not negative. The result is not either: to lower by 100 percent or more is to lower to 0.
+    """
+    digits = get_currency_precision(currency)
+    exact = from_micros(micros) * (100 + percent) / 100 if percent > -100 else Decimal(0)
+    return int(exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, _CONTEXT).scaleb(DECIMALS, _CONTEXT))
 
 
 def to_micros(value: object) -> int:

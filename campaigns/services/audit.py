@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from django.db import connection, transaction
 
-from campaigns.models import Hold, StatusChange
+from campaigns.models import BrandCounter, CampaignCounter, Hold, PeriodicRun, StatusChange
 from campaigns.models.rows import as_date, literal, month_of, one_of
 from campaigns.rules.periods import TOTAL_START, Period
-from campaigns.services import counters, enforcement
+from campaigns.services import counters, enforcement, runs
 from campaigns.services.counters import BRAND, Key
+from campaigns.services.runs import Outcome
 from campaigns.services.status import Because
 
 BATCH = 1_000
@@ -49,6 +50,23 @@ def check_ledger(*, brand_ids: Sequence[int] | None = None) -> list[Difference]:
     neither.
     """
     return [difference for figure in Figure for difference in _differences(figure, brand_ids)]
+
+
+def run_check(*, now: datetime) -> list[Difference]:
+    """Check all counters and record the run: how many there are and how many differ. Return these; repair nothing."""
+    found: list[Difference] = []
+
+    def check() -> Outcome:
+        found.extend(check_ledger())
+        return Outcome(judged=count_counters(), changed=len(found))
+
+    runs.recorded(PeriodicRun.Task.CHECK_LEDGER, check, now=now)
+    return found
+
+
+def count_counters() -> int:
+    """Return how many counters there are, of brands and of campaigns."""
+    return BrandCounter.objects.count() + CampaignCounter.objects.count()
 
 
 _ROWS = {

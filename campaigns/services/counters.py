@@ -7,7 +7,7 @@ that changes what a budget is judged on takes these locks before it reads the ot
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple, cast
 
@@ -99,6 +99,11 @@ def lock(brand_id: int, *days: date, campaign_id: int | None = None) -> None:
         for period in its_periods
         for day in days
     }
+    add(dict.fromkeys(keys, 0))
+
+
+def lock_all(keys: Iterable[Key]) -> None:
+    """Lock any counters, for the same purpose: those of many campaigns at once."""
     add(dict.fromkeys(keys, 0))
 
 

@@ -39,7 +39,7 @@ def record(
 
 
 def record_all(edited: Iterable[Edited], *, now: datetime, by: Actor) -> None:
-    """Write edits down, within the transaction that makes them, in one statement for every thousand."""
+    """Write edits down, within the transaction that makes them, in one statement for every thousand (SQLite: 142)."""
     rows = (
         Edit(
             brand_id=brand_id,

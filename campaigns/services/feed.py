@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db import connection
 
 from campaigns.models import feed
 from campaigns.models.fields import adapt_moment
+from campaigns.models.rows import one_of
 
 
 def announce(*, brand_id: int, campaign_id: int | None = None, now: datetime) -> None:
@@ -19,6 +21,21 @@ def announce(*, brand_id: int, campaign_id: int | None = None, now: datetime) ->
             VALUES (%s, %s, %s, {feed.transaction_id(connection)})
             """,
             [brand_id, campaign_id, adapt_moment(connection, now)],
+        )
+
+
+def announce_campaigns(campaign_ids: Collection[int], *, now: datetime) -> None:
+    """Have the feed tell some campaigns again, a row for each, in one statement."""
+    if not campaign_ids:
+        return
+    condition, ids = one_of(connection, "c.id", sorted(campaign_ids))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            INSERT INTO campaigns_catalogchange (brand_id, campaign_id, at, transaction_id)
+            SELECT c.brand_id, c.id, %s, {feed.transaction_id(connection)} FROM campaigns_campaign c WHERE {condition}
+            """,
+            [adapt_moment(connection, now), ids],
         )
 
 

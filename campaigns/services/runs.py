@@ -1,4 +1,4 @@
-"""The record of periodic runs: when each began and ended, how many campaigns it looked at and changed."""
+"""The record of periodic runs: when each began and ended, how much it looked at and what it found or changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ KEPT = timedelta(days=35)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run did: how many campaigns it looked at and how many statuses it changed."""
+    """What a run did: how many campaigns it looked at and how many statuses it changed.
+
+    Of a ledger check: how many counters it compared and how many differ.
+    """
 
     judged: int
     changed: int
@@ -40,15 +43,21 @@ def recorded(task: PeriodicRun.Task, work: Callable[[], Outcome], *, now: dateti
 
 
 def not_before_the_last_run(now: datetime) -> datetime:
-    """Return `now`, or the start of the youngest run if that is a little later.
+    """Return `now`, or the start of the youngest run that judged campaigns if that is a little later.
 
     A spend that read its clock before midnight and waited for a lock must not judge the old day after a roll-over
     has judged the new one. A difference past MOST_SKEW is no wait but a wrong clock, and is left alone.
     """
-    last = PeriodicRun.objects.order_by("-pk").values_list("started_at", flat=True).first()
+    judging = PeriodicRun.objects.exclude(task=PeriodicRun.Task.CHECK_LEDGER)  # which gives no verdict
+    last = judging.order_by("-pk").values_list("started_at", flat=True).first()
     return last if last is not None and now < last <= now + MOST_SKEW else now
 
 
 def forget_old(*, now: datetime) -> int:
     """Delete the records of runs that began more than 35 days ago; return how many."""
-    return PeriodicRun.objects.filter(started_at__lt=now - KEPT).delete()[0]
+    return forget_before(now - KEPT)
+
+
+def forget_before(moment: datetime) -> int:
+    """Delete the records of runs that began before a moment; return how many."""
+    return PeriodicRun.objects.filter(started_at__lt=moment).delete()[0]

@@ -338,7 +338,7 @@ def test_the_buttons_pause_and_resume_with_a_note(client: Client, anna: User, sa
 def test_a_dialog_is_left_by_a_redirect_of_the_whole_page(client: Client, sale: Campaign) -> None:
     url = page("pause", Campaign, sale.pk)
     response = client.post(url, {"_form_submitted": "on"}, headers={"HX-Request": "true"})
-    assert (response.status_code, response["HX-Redirect"]) == (200, page("change", Campaign, sale.pk))
+    assert (response.status_code, response["HX-Redirect"]) == (200, page("overview", Campaign, sale.pk))
 
 
 def test_the_button_fits_the_state(client: Client, sale: Campaign) -> None:
@@ -359,24 +359,11 @@ def act(client: Client, model: type[models.Model], action: str, rows: list[Any],
     return response
 
 
-def test_many_are_paused_and_resumed_with_a_note(client: Client, anna: User, acme: Brand, sale: Campaign) -> None:
-    other, left = factories.campaign(acme, name="Nights"), factories.campaign(acme)
-    catalog.pause(campaign_id=other.pk, now=NOW)
-    response = act(client, Campaign, "pause_selected", [sale, other], note="Stock is out")
-    assert messages(response) == ["Paused 1 campaign.", "1 campaign had been paused by a person before."]
-    assert (why(sale), why(other), why(left)) == (["manual"], ["manual"], [])
-    assert (journal(sale).note, journal(sale).actor_id) == ("Stock is out", anna.pk)
-    catalog.set_window(campaign_id=other.pk, start_hour=22, end_hour=6, now=NOW)
-    response = act(client, Campaign, "resume_selected", [sale, other], note="Stock is in")
-    assert messages(response) == ["Resumed 2 campaigns.", "Still paused for other reasons: Nights."]
-    assert (why(sale), why(other), journal(other).note) == ([], ["schedule"], "Stock is in")
-
-
 def test_more_rows_than_an_action_takes_are_refused(
     client: Client, acme: Brand, sale: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("campaigns.admin.writing.MAX_SELECTED", 1)
-    response = act(client, Campaign, "pause_selected", [sale, factories.campaign(acme)])
+    response = act(client, Campaign, "archive_selected", [sale, factories.campaign(acme)])
     assert messages(response) == ["These are more than 1 campaigns; select fewer at once, for example with a filter."]
     assert why(sale) == []
 
@@ -385,8 +372,6 @@ def test_a_note_is_one_line_and_not_too_long(client: Client, sale: Campaign) -> 
     url = page("pause", Campaign, sale.pk)
     response = client.post(url, {"_form_submitted": "on", "note": "x" * 501})
     assert "at most 500 characters" in text(response)
-    response = act(client, Campaign, "pause_selected", [sale], note="x" * 501)
-    assert messages(response) == ["The note is longer than 500 characters; shorten it."]
     assert why(sale) == []
     client.post(url, {"_form_submitted": "on", "note": "First line\r\nsecond"})
     assert journal(sale).note == "First line second"
@@ -409,7 +394,8 @@ def test_archiving_asks_first_and_makes_read_only(client: Client, anna: User, ac
     acme.refresh_from_db()
     sale.refresh_from_db()
     assert (acme.archived_at, sale.archived_at, journal(sale).actor_id) == (NOW, NOW, anna.pk)
-    assert "Archived." in text(client.get(page("history", Brand, acme.pk)))
+    edits = client.get(page("history", Brand, acme.pk), follow=True)
+    assert "Brand archived" in text(edits)
     for row in (acme, sale):
         url = page("change", type(row), row.pk)
         assert "_save" not in client.get(url).content.decode()
@@ -706,7 +692,7 @@ def test_no_page_asks_another_host_for_anything(client: Client, sale: Campaign, 
 def test_the_overview_leads_everywhere_one_may_go(client: Client, sale: Campaign) -> None:
     body = client.get(reverse("admin:index")).content.decode()
     for model in (*RECORDED, *SET):
-        assert body.count(page("changelist", model)) == 2, model  # the sidebar and the page
+        assert page("changelist", model) in body, model
     staff = User.objects.create_user("carl", is_staff=True)
     allow(staff, "view_brand")
     client.force_login(staff)

@@ -36,7 +36,7 @@ def test_healthz_answers_when_all_is_well(visitor: Client) -> None:
 
 @pytest.mark.django_db
 def test_healthz_tells_of_missing_migrations(visitor: Client) -> None:
-    MigrationRecorder(connection).record_unapplied("campaigns", "0002_api")
+    MigrationRecorder(connection).record_unapplied("campaigns", "0003_pages")
     answer = visitor.get("/healthz")
     assert answer.status_code == 503
     assert answer.json()["reason"] == "Migrations are missing: run manage.py migrate."

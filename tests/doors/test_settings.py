@@ -108,6 +108,7 @@ def test_all_missing_variables_are_named_at_once(tmp_path: Path, monkeypatch: py
         ("DATABASE_POOL_SIZE", "1001", "DATABASE_POOL_SIZE: Input should be less than or equal to 1000"),
         ("ENFORCE_INTERVAL_SECONDS", "86401", "ENFORCE_INTERVAL_SECONDS: Input should be less than or equal to 86400"),
         ("ROLLOVER_INTERVAL_SECONDS", "86401", "ROLLOVER_INTERVAL_SECONDS: Input should be less than or equal to"),
+        ("LEDGER_CHECK_INTERVAL_SECONDS", "86401", "LEDGER_CHECK_INTERVAL_SECONDS: Input should be less than or equal"),
         ("SPEND_MAX_AGE_DAYS", "800000", "SPEND_MAX_AGE_DAYS: Input should be less than or equal to 3660"),
         ("SPEND_MAX_AHEAD_SECONDS", "9" * 30, "SPEND_MAX_AHEAD_SECONDS: Input should be less than or equal to 86400"),
         ("DATA_DIR", "/dev/null/var", "DATA_DIR /dev/null/var: Not a directory"),

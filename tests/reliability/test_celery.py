@@ -29,6 +29,8 @@ TASKS = {
     tasks.reset_daily: ("rollover", "reset_daily_budgets"),
     tasks.reset_monthly: ("rollover", "reset_monthly_budgets"),
     tasks.expire_holds: ("holds", "expire_holds"),
+    tasks.sum_hours: ("hours", "sum_hours"),
+    tasks.check_ledger: ("audit", "run_check"),
 }
 QUEUE = "budget_management"
 
@@ -52,6 +54,8 @@ def test_every_scheduled_task_exists_at_the_interval_of_its_setting() -> None:
         "campaigns.tasks.reset_daily": settings.ROLLOVER_INTERVAL_SECONDS,
         "campaigns.tasks.reset_monthly": settings.ROLLOVER_INTERVAL_SECONDS,
         "campaigns.tasks.expire_holds": celery.EXPIRE_HOLDS_SECONDS,
+        "campaigns.tasks.sum_hours": celery.SUM_HOURS_SECONDS,
+        "campaigns.tasks.check_ledger": settings.LEDGER_CHECK_INTERVAL_SECONDS,
     }
     assert {entry["task"] for entry in schedule.values()} == {task.name for task in TASKS}
     assert all(entry["options"]["expires"] <= entry["schedule"] for entry in schedule.values())

@@ -53,6 +53,7 @@ def take_none(*_: object, **__: object) -> None:
 def no_counter_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take out the locks that a change of a budget takes."""
     monkeypatch.setattr(counters, "lock", take_none)
+    monkeypatch.setattr(counters, "lock_all", take_none)
 
 
 @pytest.fixture
@@ -470,7 +471,7 @@ def test_two_halves_of_a_flight_that_do_not_fit_are_a_clear_error() -> None:
     campaign = factories.campaign()
     starts = partial(catalog.update_campaign, campaign_id=campaign.pk, flight_start=TODAY, now=NOW)
     ends = partial(catalog.update_campaign, campaign_id=campaign.pk, flight_end=TODAY - timedelta(1), now=NOW)
-    meeting = meet(partial(attempt, starts), partial(attempt, ends), at=(counters, "lock"), when="before")
+    meeting = meet(partial(attempt, starts), partial(attempt, ends), at=(counters, "lock_all"), when="before")
     assert sum(isinstance(outcome, BudgetError) for outcome in (meeting.first, meeting.second)) == 1
 
 

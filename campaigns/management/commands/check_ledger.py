@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from campaigns.management.console import PlainCommand, exact_money
-from campaigns.models import Brand, BrandCounter, Campaign, CampaignCounter, SpendLog
+from campaigns.models import Brand, Campaign, SpendLog
 from campaigns.rules import money
 from campaigns.rules.periods import Period
 from campaigns.services import audit
@@ -42,8 +42,10 @@ class Command(PlainCommand):
 
     def handle(self, *args: Any, repair: bool, **options: Any) -> None:
         """Check, repair if asked to, and print what was found."""
-        found = audit.repair_ledger(now=timezone.now()) if repair else audit.check_ledger()
-        left = audit.check_ledger() if repair and found else found
+        found = left = audit.run_check(now=timezone.now())
+        if repair and found:
+            audit.repair_ledger(now=timezone.now())
+            left = audit.run_check(now=timezone.now())
         names = _Names.of(found)
         if options["json"]:
             self.say(json.dumps(_as_json(found, left, names, repair=repair), indent=2, ensure_ascii=False))
@@ -58,7 +60,7 @@ class Command(PlainCommand):
         if found:
             self.say(f"Repaired {_counters(len(found))}; a second check finds no difference.", style="green")
         else:
-            self.say(f"The ledger is clean: {_counters(_all_counters())} and {_rows()}, no difference.", style="green")
+            self.say(f"The ledger is clean: {_counters(audit.count_counters())} and {_rows()}, no difference.", style="green")
 
 
 class _Names(NamedTuple):
@@ -130,7 +132,7 @@ def _as_json(found: Sequence[Difference], left: Sequence[Difference], names: _Na
     return {
         "clean": not left,
         "repaired": len(found) if repair else 0,
-        "counters": _all_counters(),
+        "counters": audit.count_counters(),
         "ledger_rows": SpendLog.objects.count(),
         "differences": [_difference_as_json(difference, names) for difference in found],
     }
@@ -150,10 +152,6 @@ def _difference_as_json(difference: Difference, names: _Names) -> dict[str, Any]
         "ledger": money.to_text(difference.ledger),
         "difference": money.to_text(difference.counted - difference.ledger),
     }
-
-
-def _all_counters() -> int:
-    return BrandCounter.objects.count() + CampaignCounter.objects.count()
 
 
 def _counters(number: int) -> str:

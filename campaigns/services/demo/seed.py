@@ -14,7 +14,8 @@ from django.db import connection, transaction
 from campaigns.models import Brand, Campaign
 from campaigns.queries.standing import BrandStanding, Limit, standing
 from campaigns.rules import money, periods
-from campaigns.services import catalog, enforcement, rollover, spend
+from campaigns.services import audit, catalog, enforcement, rollover, runs, spend
+from campaigns.services import hours as hours_of_day
 from campaigns.services.demo.plan import BRANDS, HOURLY_PERCENT, BrandPlan, CampaignPlan
 from campaigns.services.spend import SpendEvent
 
@@ -58,7 +59,13 @@ def _seed(now: datetime, days: int, luck: int, progress: Callable[[int, int], No
         _live_through(sown, begin + hour * _HOUR, now, chance)
         if progress:
             progress(hour + 1, hours + 1)
+    # Passes of the past were one an hour, which would look late beside those that run from now on.
+    runs.forget_before(now)
+    rollover.reset_daily_budgets(now=now)
+    rollover.reset_monthly_budgets(now=now)
     _set_the_scene(sown, now)
+    hours_of_day.sum_hours(now=now)
+    audit.run_check(now=now)
 
 
 def _sow(plan: BrandPlan, begin: datetime, now: datetime) -> Iterator[Sown]:

@@ -1,0 +1,113 @@
+"""What the page of a brand shows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.urls import reverse
+
+from campaigns.admin import charts, words
+from campaigns.admin.pages import average_note, edit_items, filtered, limit_rows, spend_tiles, today_note, told_items
+from campaigns.models import Brand
+from campaigns.queries import activity, overview
+from campaigns.queries.edits import edits_of
+from campaigns.queries.standing import BrandStanding
+from campaigns.rules.verdict import BudgetScope
+
+SHOWN = 8
+"""Changes and edits that the page tells."""
+
+CAMPAIGNS = 25
+"""Campaigns that it shows, those first that have spent most today."""
+
+
+def brand_page(brand: Brand, standing: BrandStanding | None, *, now: datetime, may_add: bool) -> dict[str, Any]:
+    """Return what the page shows; an archived brand has no standing."""
+    zone, currency = brand.timezone, brand.currency
+    days = activity.days(brand_id=brand.pk, zone=zone, now=now)
+    hours = activity.hours_today(brand_id=brand.pk, zone=zone, now=now)
+    steps = activity.active_through_day(brand_id=brand.pk, zone=zone, now=now)
+    shares = activity.campaign_shares(brand_id=brand.pk, now=now, limit=CAMPAIGNS)
+    together = brand.budget_scope == BudgetScope.BRAND
+    daily = standing.day.budget if standing and together else None
+    limits = [("Today", standing.day), ("This month", standing.month)] if standing and together else []
+    return {
+        "standing": standing,
+        **_status(brand, standing, steps, now),
+        "tiles": spend_tiles(days, standing.month.spent if standing else None, currency),
+        "limits": limit_rows(limits, currency),
+        "holds": any(limit.held for _, limit in limits),
+        "no_limits": _no_limits(brand),
+        "today_note": today_note(zone, now),
+        "cumulative": charts.cumulative(hours, daily, currency, zone=zone, now=now),
+        "active": charts.active(steps, zone=zone, now=now),
+        "days": charts.days(days, daily, currency),
+        "days_note": average_note(days, currency),
+        "shares": [_share(share, brand) for share in shares.campaigns],
+        "rest": _rest(shares, currency),
+        "all_campaigns": filtered("campaign", brand__id__exact=brand.pk),
+        "add_campaign": f"{reverse('admin:campaigns_campaign_add')}?brand={brand.pk}" if may_add else "",
+        "changes": told_items(overview.latest_changes(now=now, brand_ids=[brand.pk], limit=SHOWN), now),
+        "all_changes": filtered("statuschange", campaign__brand__id__exact=brand.pk),
+        "edits": edit_items(edits_of(brand_id=brand.pk, with_campaigns=True, limit=SHOWN), currency, zone),
+        "all_edits": filtered("edit", brand__id__exact=brand.pk),
+    }
+
+
+def _status(brand: Brand, standing: BrandStanding | None, steps: activity.ActiveSteps, now: datetime) -> dict[str, Any]:
+    context = today_note(brand.timezone, now)
+    if standing is None:
+        sentence = "Archived. Its campaigns do not spend; its ledger and journal stay."
+        return {"labels": words.label("archived", "gray"), "sentence": sentence, "context": context}
+    last = steps.steps[-1] if steps.steps else None
+    active, campaigns = (last.active, last.campaigns) if last else (0, 0)
+    if not campaigns:
+        labels = words.label("no campaigns", "gray")
+        return {"labels": labels, "sentence": "It has no campaigns yet.", "context": context}
+    tone = "green" if active == campaigns else "amber" if active else "red"
+    return {
+        "labels": words.label(f"{active:,} of {campaigns:,} active", tone),
+        "sentence": _sentence(standing, active, campaigns),
+        "context": context,
+    }
+
+
+def _sentence(standing: BrandStanding, active: int, campaigns: int) -> str:
+    running = f"{active:,} of {words.count(campaigns, 'campaign')} may spend now."
+    if standing.scope == BudgetScope.CAMPAIGN:
+        return running
+    spent = [
+        f"{name} budget is spent"
+        for name, limit in (("Daily", standing.day), ("Monthly", standing.month))
+        if words.share(limit) is not None and (words.share(limit) or 0) >= 100
+    ]
+    return f"{' and '.join(spent).capitalize()}: {running[0].lower()}{running[1:]}" if spent else running
+
+
+def _no_limits(brand: Brand) -> str:
+    if brand.budget_scope == BudgetScope.CAMPAIGN:
+        day = words.budget(brand.daily_budget, brand.currency)
+        month = words.budget(brand.monthly_budget, brand.currency)
+        return f"Its budgets bind each campaign alone: {day} a day, {month} a month."
+    return "No budget binds it: its campaigns may spend without end. Set one in Settings."
+
+
+def _share(share: activity.CampaignShare, brand: Brand) -> dict[str, Any]:
+    resumes = words.NONE if not share.reasons else words.clock(share.resumes_at, brand.timezone)
+    return {
+        "id": share.id,
+        "name": share.name,
+        "url": reverse("admin:campaigns_campaign_overview", args=[share.id]),
+        "status": words.status_labels(share.reasons),
+        "resumes": "not by itself" if share.reasons and share.resumes_at is None else resumes,
+        "day": words.amount(share.spent, brand.currency),
+        "share": words.NONE if share.share is None else f"{share.share}%",
+        "month": words.amount(share.month_spent, brand.currency),
+    }
+
+
+def _rest(shares: activity.Shares, currency: str) -> dict[str, str] | None:
+    if not shares.more:
+        return None
+    return {"name": f"{words.count(shares.more, 'more campaign')}", "day": words.amount(shares.more_spent, currency)}

@@ -1,0 +1,324 @@
+"""Campaigns out of a sheet: what each row would do, and then all that is good in one transaction.
+
+A row finds its campaign by id, by brand and external id, or by brand and name. The whole sheet takes a constant number
+of queries.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import enum
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import transaction
+from django.db.models import QuerySet
+
+from campaigns.gateways import campaigns_csv
+from campaigns.gateways.campaigns_csv import Line
+from campaigns.gateways.sheets import defused, plain
+from campaigns.models import Brand, Campaign, DaypartingSchedule
+from campaigns.rules.errors import BudgetError
+from campaigns.services import bulk, checks, rehearsal
+from campaigns.services.bulk import HOURS, ChangedMeanwhileError, NewCampaign
+from campaigns.services.checks import Changed
+from campaigns.services.status import Actor, Change
+
+
+class Does(enum.StrEnum):
+    """What a row does."""
+
+    ERROR = "error"
+    CREATE = "create"
+    CHANGE = "change"
+    NOTHING = "nothing"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What the person may do. brand_ids: the only brands that the person sees, None for all."""
+
+    brand_ids: Sequence[int] | None
+    may_add: bool
+    may_change: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What a row of the sheet would do."""
+
+    line: Line
+    does: Does
+    brand: Brand | None = None
+    campaign: Campaign | None = None
+    """As it is before; None where it is to be created."""
+    name: str = ""
+    changes: Changed = dataclasses.field(default_factory=dict)
+    given: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    why: str = ""
+    """Of an error: one sentence."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """What a sheet would do, row by row."""
+
+    rows: Sequence[Planned]
+
+    def of(self, does: Does) -> list[Planned]:
+        """Return the rows that do this."""
+        return [row for row in self.rows if row.does is does]
+
+    @property
+    def good(self) -> int:
+        """How many rows create or change a campaign."""
+        return len(self.of(Does.CREATE)) + len(self.of(Does.CHANGE))
+
+    @property
+    def brand_ids(self) -> set[int]:
+        """The brands whose campaigns are created or changed."""
+        return {row.brand.pk for row in self.rows if row.brand is not None and row.does in (Does.CREATE, Does.CHANGE)}
+
+    @property
+    def seal(self) -> str:
+        """A short text that is another one where the sheet would do something else."""
+        return bulk.seal(
+            [
+                [row.line.number, row.does, row.campaign and row.campaign.pk, row.brand and row.brand.pk, row.changes]
+                for row in self.rows
+            ]
+        )
+
+
+class Imported(NamedTuple):
+    """What a sheet did, or would do."""
+
+    plan: Plan
+    changes: Sequence[Change]
+
+
+def rehearse(lines: Sequence[Line], rights: Rights, *, now: datetime, by: Actor) -> Imported:
+    """Return what a sheet would do now: do it, and take all of it back. Raises BudgetError where it can't be tried."""
+    return rehearsal.rehearse(lambda: _carry_out(lines, rights, now, by, seen=None))
+
+
+def apply(lines: Sequence[Line], rights: Rights, *, seen: str, now: datetime, by: Actor) -> Imported:
+    """Create and change what the good rows of a sheet say. seen: the seal of the plan that the person has seen.
+
+    Raises ChangedMeanwhileError, with nothing changed, where it would now do something else.
+    """
+    with transaction.atomic():
+        return _carry_out(lines, rights, now, by, seen=seen)
+
+
+def _carry_out(lines: Sequence[Line], rights: Rights, now: datetime, by: Actor, *, seen: str | None) -> Imported:
+    bulk.lock_brands(plan(lines, rights).brand_ids)  # first in the order; from here on nobody else sets anything
+    found = plan(lines, rights)
+    if seen is not None and found.seal != seen:
+        raise ChangedMeanwhileError
+    new = [NewCampaign(row.brand.pk, row.given) for row in found.of(Does.CREATE) if row.brand is not None]
+    changes = {row.campaign.pk: row.given for row in found.of(Does.CHANGE) if row.campaign is not None}
+    return Imported(found, bulk.put_campaigns(new=new, changes=changes, now=now, by=by) if found.good else [])
+
+
+def plan(lines: Sequence[Line], rights: Rights) -> Plan:
+    """Return what each row of a sheet would do; changes nothing."""
+    known = _Known(lines, rights)
+    rows = [_plan_row(line, known, rights) for line in lines]
+    return Plan(_without_clashes(rows))
+
+
+class _Known:
+    """The brands and campaigns that a sheet names, among those that the person sees."""
+
+    def __init__(self, lines: Sequence[Line], rights: Rights) -> None:
+        brands = Brand.objects.all() if rights.brand_ids is None else Brand.objects.filter(pk__in=rights.brand_ids)
+        campaigns = Campaign.objects.select_related("brand", "schedule")
+        if rights.brand_ids is not None:
+            campaigns = campaigns.filter(brand__in=rights.brand_ids)
+        self.brands = {brand.name: brand for brand in brands.filter(name__in=_texts(lines, "brand"))}
+        ids = {int(cell) for cell in _cells(lines, "id") if _is_id(cell)}
+        self.by_id = {row.pk: row for row in campaigns.filter(pk__in=ids)}
+        of_brands = campaigns.filter(brand__in=[brand.pk for brand in self.brands.values()])
+        self.by_external_id: dict[tuple[int, str | None], Campaign] = {
+            (row.brand_id, row.external_id): row for row in _named(of_brands, "external_id", lines)
+        }
+        self.by_name: dict[tuple[int, str], list[Campaign]] = defaultdict(list)
+        for row in _named(of_brands, "name", lines, column="campaign"):
+            self.by_name[row.brand_id, row.name].append(row)
+        others = Campaign.objects.filter(external_id__in=_texts(lines, "external_id"))
+        self.taken = {
+            (brand_id, external_id): pk
+            for pk, brand_id, external_id in others.values_list("pk", "brand_id", "external_id")
+        }
+
+
+def _named(rows: QuerySet[Campaign], field: str, lines: Sequence[Line], column: str = "") -> Iterable[Campaign]:
+    return rows.filter(**{f"{field}__in": _texts(lines, column or field)}).order_by("pk")
+
+
+def _cells(lines: Sequence[Line], column: str) -> set[str]:
+    return {cell for line in lines if (cell := line.values.get(column, ""))}
+
+
+def _texts(lines: Sequence[Line], column: str) -> set[str]:
+    """The texts of a column, as they stand and without what keeps a spreadsheet from taking them for a formula."""
+    cells = {cell for cell in _cells(lines, column) if cell.isprintable()}
+    return cells | {plain(cell) for cell in cells}
+
+
+def _is_id(cell: str) -> bool:
+    return cell.isascii() and cell.isdigit() and 0 < int(cell[:20]) < 2**63
+
+
+def _plan_row(line: Line, known: _Known, rights: Rights) -> Planned:
+    try:
+        if line.problem:
+            raise BudgetError(line.problem)
+        given = campaigns_csv.read_values(line.values)
+        brand, campaign = _find(line.values, known)
+        given |= _names(line.values, campaign)
+        row = _new(line, brand, given, rights) if campaign is None else _changed(line, campaign, given, rights)
+        _check_external_id(row, known)
+        return row
+    except BudgetError as error:
+        return Planned(line=line, does=Does.ERROR, why=str(error), name=line.values.get("campaign", ""))
+
+
+def _find(values: Mapping[str, str], known: _Known) -> tuple[Brand, Campaign | None]:
+    """The brand and the campaign that a row is about; no campaign where it is to be created."""
+    id_, brand_name = values.get("id", ""), values.get("brand", "")
+    brand = known.brands.get(brand_name) or known.brands.get(plain(brand_name))
+    if id_:
+        campaign = known.by_id.get(int(id_)) if _is_id(id_) else None
+        if campaign is None:
+            raise BudgetError(
+                f"There is no campaign with the id {id_[:20]}; leave the id empty to name it by its brand."
+            )
+        if brand_name and (brand is None or brand.pk != campaign.brand_id):
+            raise BudgetError(
+                f"Campaign {campaign.pk} is of {campaign.brand}; a campaign does not move to another brand."
+            )
+        return campaign.brand, campaign
+    if not brand_name:
+        raise BudgetError("Give an id, or a brand with an external_id or a campaign.")
+    if brand is None:
+        raise BudgetError(f"There is no brand {brand_name[:60]!r}; check how it is written.")
+    return brand, _find_by_name(values, brand, known)
+
+
+def _find_by_name(values: Mapping[str, str], brand: Brand, known: _Known) -> Campaign | None:
+    own, name = values.get("external_id", ""), values.get("campaign", "")
+    if own and own.lower() != campaigns_csv.NONE:
+        by = known.by_external_id
+        return by.get((brand.pk, own)) or by.get((brand.pk, plain(own)))
+    if not name:
+        raise BudgetError("Give an id, or a brand with an external_id or a campaign.")
+    found = known.by_name.get((brand.pk, name)) or known.by_name.get((brand.pk, plain(name))) or []
+    if len(found) > 1:
+        raise BudgetError(f"{len(found)} campaigns of {brand} have this name; give the id of the one that is meant.")
+    return found[0] if found else None
+
+
+def _names(values: Mapping[str, str], campaign: Campaign | None) -> dict[str, Any]:
+    """The name and the external id that a row gives. One that is the present one, as an export has it, is kept."""
+    given: dict[str, Any] = {}
+    for column, field in (("campaign", "name"), ("external_id", "external_id")):
+        cell = values.get(column, "")
+        current = getattr(campaign, field, None) or ""
+        if cell.lower() == campaigns_csv.NONE and field == "external_id":
+            given[field] = None
+        elif cell:
+            given[field] = current if cell in (current, defused(current)) else plain(cell)
+    return given
+
+
+def _new(line: Line, brand: Brand, given: dict[str, Any], rights: Rights) -> Planned:
+    if not rights.may_add:
+        raise BudgetError(f"{brand} has no such campaign, and you may not add one.")
+    if brand.archived_at is not None:
+        raise BudgetError(f"{brand} is archived; no campaign can be added to it.")
+    if not given.get("name"):
+        raise BudgetError("A new campaign needs a name; fill in the column campaign.")
+    given = {name: value for name, value in given.items() if value is not None}
+    row = Campaign(brand=brand)
+    changes = _put(row, given)
+    if HOURS in given:
+        changes[HOURS] = (None, bulk.hours_text(DaypartingSchedule(**given[HOURS])))
+    return Planned(line=line, does=Does.CREATE, brand=brand, name=row.name, changes=changes, given=given)
+
+
+def _changed(line: Line, campaign: Campaign, given: dict[str, Any], rights: Rights) -> Planned:
+    changes = _put(copy.copy(campaign), given)
+    if HOURS in given:
+        hours = (_hours(campaign), _as_text(given[HOURS]))
+        changes |= {HOURS: hours} if hours[0] != hours[1] else {}
+    if changes and campaign.archived_at is not None:
+        raise BudgetError(f"{campaign} is archived; it stays as it is.")
+    if changes and not rights.may_change:
+        raise BudgetError(f"You may not change {campaign}.")
+    if changes.keys() & {"name", "external_id"} and not rights.may_add:
+        raise BudgetError("You may not change names and external ids; leave them as they are.")
+    return Planned(
+        line=line,
+        does=Does.CHANGE if changes else Does.NOTHING,
+        brand=campaign.brand,
+        campaign=campaign,
+        name=campaign.name,
+        changes=changes,
+        given={name: value for name, value in given.items() if name in changes},
+    )
+
+
+def _check_external_id(row: Planned, known: _Known) -> None:
+    own = row.given.get("external_id")
+    if row.brand is not None and own and "external_id" in row.changes:
+        holder = known.taken.get((row.brand.pk, own))
+        if holder is not None and (row.campaign is None or holder != row.campaign.pk):
+            raise checks.taken(Campaign(), "external_id")
+
+
+def _put(row: Campaign, given: Mapping[str, Any]) -> Changed:
+    return checks.put(row, {name: value for name, value in given.items() if name != HOURS})
+
+
+def _hours(campaign: Campaign) -> str | None:
+    try:
+        return bulk.hours_text(campaign.schedule)
+    except ObjectDoesNotExist:
+        return None
+
+
+def _as_text(form: Mapping[str, Any] | None) -> str | None:
+    return None if form is None else bulk.hours_text(DaypartingSchedule(**form))
+
+
+def _without_clashes(rows: Sequence[Planned]) -> list[Planned]:
+    """Refuse rows about a campaign, or with an external id, that a row above is about or has."""
+    seen: dict[object, int] = {}
+    found = []
+    for row in rows:
+        about = _about(row)
+        clash = next((seen[key] for key in about if key in seen), None)
+        if clash is not None:
+            why = f"Line {clash} is about the same campaign or gives the same external id; give each campaign one row."
+            found.append(dataclasses.replace(row, does=Does.ERROR, why=why))
+            continue
+        seen |= dict.fromkeys(about, row.line.number)
+        found.append(row)
+    return found
+
+
+def _about(row: Planned) -> list[object]:
+    """What a row must have for itself, as long as it is good."""
+    if row.does is Does.ERROR or row.brand is None:
+        return []
+    own = row.given.get("external_id")
+    keys: list[object] = [("external id", row.brand.pk, own)] if own else []
+    if row.campaign is not None:
+        return [*keys, row.campaign.pk]
+    return keys or [("name", row.brand.pk, row.name)]

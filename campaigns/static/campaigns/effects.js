@@ -1,0 +1,49 @@
+// Asks what saving would do, a moment after something in the form has changed. The server answers; nothing is saved.
+(() => {
+  "use strict";
+
+  const PAUSE_MS = 400;
+
+  /** What a form would send, the token of the session and what the script itself has added left out. */
+  function contentOf(form) {
+    const fields = [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken");
+    return JSON.stringify(fields.map(([name, value]) => [name, String(value)]));
+  }
+
+  function watch(area) {
+    const form = area.closest("form");
+    const untouched = contentOf(form);
+    let last = untouched;
+    let timer = 0;
+    const gone = new AbortController();
+
+    function look() {
+      if (!area.isConnected) return gone.abort();
+      const content = contentOf(form);
+      if (content === last) return undefined;
+      last = content;
+      if (content === untouched) area.replaceChildren();
+      return htmx.trigger(area, content === untouched ? "htmx:abort" : "bm-try");
+    }
+
+    function soon() {
+      clearTimeout(timer);
+      timer = setTimeout(look, PAUSE_MS);
+    }
+
+    // Some fields are filled in by scripts that tell nobody, such as the calendar's: a click or a new focus is a hint.
+    const signal = gone.signal;
+    for (const name of ["input", "change", "focusin", "focusout"]) form.addEventListener(name, soon, { signal });
+    document.addEventListener("click", soon, { signal });
+  }
+
+  function watchAll(root) {
+    root.querySelectorAll("[data-bm-effect]:not([data-bm-watched])").forEach((area) => {
+      area.setAttribute("data-bm-watched", "");
+      watch(area);
+    });
+  }
+
+  document.addEventListener("DOMContentLoaded", () => setTimeout(() => watchAll(document), 0)); // after the other scripts
+  document.addEventListener("htmx:load", ({ target }) => watchAll(target));
+})();
