@@ -13,5 +13,6 @@ urlpatterns = [
     path("", include("campaigns.urls")),
 ]
 
+handler403 = "campaigns.views.forbidden"
 handler404 = "campaigns.views.not_found"
 handler500 = "campaigns.views.server_error"

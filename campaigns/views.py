@@ -6,6 +6,7 @@ from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
+from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -37,15 +38,27 @@ def _trouble() -> str:
     return ""
 
 
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Say that the person may not see the page."""
+    sentence = "Your account may not see this page. Ask an administrator if you should."
+    return _error(request, sentence, HTTPStatus.FORBIDDEN)
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Say that there is no such page."""
-    return _plain("There is no such page.", HTTPStatus.NOT_FOUND)
+    return _error(request, "There is no such page.", HTTPStatus.NOT_FOUND)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Say that something went wrong here; what it was is in the log."""
-    return _plain("Something went wrong on our side; it has been logged.", HTTPStatus.INTERNAL_SERVER_ERROR)
+    sentence = "Something went wrong on our side; it has been logged."
+    return _error(request, sentence, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def _plain(sentence: str, status: HTTPStatus) -> HttpResponse:
-    return HttpResponse(sentence + "\n", status=status, content_type="text/plain; charset=utf-8")
+def _error(request: HttpRequest, sentence: str, status: HTTPStatus) -> HttpResponse:
+    """A page for people, and one line for programs. It asks for nothing that may be what has gone wrong."""
+    if not request.accepts("text/html") or request.headers.get("Accept", "*/*") == "*/*":
+        return HttpResponse(sentence + "\n", status=status, content_type="text/plain; charset=utf-8")
+    return HttpResponse(
+        render_to_string("campaigns/error.html", {"sentence": sentence, "status": status}), status=status
+    )

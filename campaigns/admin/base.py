@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.forms import AdminUserCreationForm as UserCreationForm
     from django.forms import CheckboxSelectMultiple
 
-    class ActionForm(Form):
-        """Chooses an action above a list."""
-
     class DialogForm(Form):
         """Is shown in a dialog."""
 
@@ -48,13 +45,12 @@ else:
     from unfold.contrib.filters.admin import AutocompleteSelectFilter as UnfoldAutocompleteFilter
     from unfold.contrib.filters.admin import RadioFilter as ChoiceFilter
     from unfold.contrib.filters.forms import AutocompleteDropdownForm as UnfoldAutocompleteForm
-    from unfold.forms import ActionForm, AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+    from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
     from unfold.forms import BaseDialogForm as DialogForm
     from unfold.views import ChangeList
     from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckboxSelectMultiple
 
 __all__ = [
-    "ActionForm",
     "AdminPasswordChangeForm",
     "AutocompleteFilter",
     "AutocompleteForm",

@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from campaigns.admin import telling, words
@@ -41,7 +42,7 @@ class BrandAdmin(BrandSheets, OverviewAdmin[Brand], BudgetsAdmin):
     identity = ("name", "external_id", "timezone", "currency", "budget_scope")
     form = BrandForm
     formfield_overrides = MONEY
-    list_display = ("name", "spent_today", "daily", "spent_this_month", "monthly", "share", "running", "zone")
+    list_display = ("name", "spent_today", "spent_this_month", "share", "running", "zone")
     list_filter = (CurrencyFilter, ArchivedFilter)
     actions_list = ("export_csv",)
     search_fields = ("name", "external_id")
@@ -76,12 +77,12 @@ class BrandAdmin(BrandSheets, OverviewAdmin[Brand], BudgetsAdmin):
     @admin.display(description="Spent today", ordering="pk")
     def spent_today(self, brand: Brand) -> SafeString:
         """What it has spent in its budget day."""
-        return words.spent_of(_binding(brand, figures(brand).day), brand.currency)
+        return _spent(brand, figures(brand).day, brand.daily_budget)
 
     @admin.display(description="Spent this month", ordering="pk")
     def spent_this_month(self, brand: Brand) -> SafeString:
         """What it has spent in its budget month."""
-        return words.spent_of(_binding(brand, figures(brand).month), brand.currency)
+        return _spent(brand, figures(brand).month, brand.monthly_budget)
 
     @admin.display(description="Daily budget", ordering="daily_budget")
     def daily(self, brand: Brand) -> str:
@@ -169,6 +170,9 @@ def _brand_budget(brand: Brand, budget: Any) -> str:
     return words.budget(budget, brand.currency) + each
 
 
-def _binding(brand: Brand, limit: Limit) -> Limit:
-    """What a brand has spent, without its budget where that binds each campaign alone."""
-    return Limit(None, limit.spent) if brand.budget_scope == BudgetScope.CAMPAIGN else limit
+def _spent(brand: Brand, limit: Limit, budget: Any) -> SafeString:
+    """What a brand has spent of its budget; where that binds each campaign alone, beside the budget of each."""
+    if brand.budget_scope != BudgetScope.CAMPAIGN:
+        return words.spent_of(limit, brand.currency, of_budget=True)
+    spent = words.spent_of(Limit(None, limit.spent), brand.currency)
+    return format_html('{} <span class="bm-subtle">{}</span>', spent, _brand_budget(brand, budget))

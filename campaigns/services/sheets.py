@@ -176,17 +176,18 @@ def _is_id(cell: str) -> bool:
 
 
 def _plan_row(line: Line, known: _Known, rights: Rights) -> Planned:
+    brand = campaign = None
     try:
         if line.problem:
             raise BudgetError(line.problem)
-        given = campaigns_csv.read_values(line.values)
         brand, campaign = _find(line.values, known)
-        given |= _names(line.values, campaign)
+        given = campaigns_csv.read_values(line.values) | _names(line.values, campaign)
         row = _new(line, brand, given, rights) if campaign is None else _changed(line, campaign, given, rights)
         _check_external_id(row, known)
         return row
     except BudgetError as error:
-        return Planned(line=line, does=Does.ERROR, why=str(error), name=line.values.get("campaign", ""))
+        name = line.values.get("campaign", "") if campaign is None else campaign.name
+        return Planned(line=line, does=Does.ERROR, why=str(error), brand=brand, name=name)
 
 
 def _find(values: Mapping[str, str], known: _Known) -> tuple[Brand, Campaign | None]:

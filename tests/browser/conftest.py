@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
-from playwright.sync_api import Browser, BrowserContext, Error, Page
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
 from tests.browser.barriers import PHONE, WIDE
 from tests.browser.chromium import chromium as start_chromium
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from tests.browser.product import OpensPages, Site
+
+PATIENCE_MS = 10_000
+"""How long a test waits for what it expects; a busy machine is slow."""
 
 FAILED = pytest.StashKey[bool]()
 
@@ -42,6 +45,7 @@ def chromium() -> Iterator[Browser]:
     """Yield the browser, and let Django work beside Playwright's event loop meanwhile."""
     with pytest.MonkeyPatch.context() as patch, start_chromium() as browser:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        expect.set_options(timeout=PATIENCE_MS)
         yield browser
 
 
@@ -97,7 +101,7 @@ def open_page(
             reduced_motion="reduce",
         )
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         watch.over(context)
         if person:
             context.add_cookies([{"name": "sessionid", "value": product.session(person), "url": site.url}])

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from playwright.sync_api import Page
 from campaigns.management import embedded, probe
 from campaigns.models import Brand, BrandLimit
 from tests.doors.running import database_url
-from tests.servers import free_port, running
+from tests.servers import free_port, running, wait_until
 
 KEPT = {"django_content_type", "auth_permission", "auth_group", "auth_group_permissions", "django_migrations"}
 """Tables that migrations fill; the web has learned their ids."""
@@ -50,7 +51,8 @@ def site(valkey_url: str, log: Path) -> Iterator[Site]:
     commands = {program.name: program.command for program in programs}
     with running(commands["web"], environment=environment, log=log) as web, _own_flush():
         web.wait_for("Started worker")
-        assert probe.answers(port, address="127.0.0.1", timeout=10), web.output
+        answers = partial(probe.answers, port, timeout=5)
+        wait_until(answers, within=30, every=0.2, what=f"an answer of the web, whose log is {log}")
         yield Site(f"http://127.0.0.1:{port}", commands, environment)
 
 

@@ -70,9 +70,20 @@ def test_a_week_is_described_as_the_rules_describe_it(page: Page) -> None:
         assert words == ("" if rules.startswith("custom") else rules), week
 
 
-@pytest.mark.parametrize(
-    "text", ["", "1", "01" * 84, "1" * 167, "1" * 169, "2" + "1" * 167, "\n".join(["1" * 24] * 7), "1" * 23 + "\n" * 8]
-)
+TEXTS = {
+    "nothing": "",
+    "an hour": "1",
+    "half of the hours": "01" * 84,
+    "one short": "1" * 167,
+    "one too many": "1" * 169,
+    "another digit": "2" + "1" * 167,
+    "seven lines": "\n".join(["1" * 24] * 7),
+    "seven lines, apart": "\r\n\r\n".join([" 10" * 12] * 7),
+    "a line short, another long": "\n".join(["1" * 23, "1" * 25, *["1" * 24] * 5]),
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
 def test_a_text_is_read_as_the_rules_read_it(text: str, page: Page) -> None:
     hours_page(page)
     try:

@@ -62,8 +62,9 @@ def test_every_page_carries_the_policy(client: Client) -> None:
 
 
 def test_a_visitor_s_pages_carry_it_too(db: None) -> None:
-    for url in ("/admin/login/", "/api/v1/docs"):
-        assert set(Client().get(url)["Content-Security-Policy"].split("; ")) == POLICY
+    for url in ("/admin/login/", "/api/v1/docs", "/nowhere"):
+        answer = Client().get(url, headers={"accept": "text/html"})
+        assert set(answer["Content-Security-Policy"].split("; ")) == POLICY, url
 
 
 def test_what_is_no_page_goes_without(client: Client) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import Error, InterfaceError, OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse
@@ -10,7 +11,7 @@ from django.test import Client
 from django.urls import path
 
 from budget_management.settings import database
-from budget_management.urls import handler404, handler500  # noqa: F401 - Django looks for them here
+from budget_management.urls import handler403, handler404, handler500  # noqa: F401 - Django looks for them here
 from budget_management.urls import urlpatterns as site
 from campaigns.management import probe
 
@@ -85,3 +86,28 @@ def test_a_failure_tells_the_visitor_nothing(visitor: Client) -> None:
     answer = visitor.get("/fails")
     assert answer.status_code == 500
     assert answer.content == b"Something went wrong on our side; it has been logged.\n"
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.mark.django_db
+@pytest.mark.urls("tests.doors.test_pages")
+@pytest.mark.parametrize(
+    ("path_", "status", "sentence"),
+    [("/nothing", 404, "There is no such page."), ("/fails", 500, "Something went wrong on our side")],
+)
+def test_a_browser_gets_a_page_for_an_error(visitor: Client, path_: str, status: int, sentence: str) -> None:
+    answer = visitor.get(path_, headers=BROWSER)
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert sentence in answer.content.decode()
+    assert "a secret detail" not in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_who_may_not_see_a_page_is_told_whom_to_ask(visitor: Client) -> None:
+    visitor.force_login(User.objects.create_user("carl", is_staff=True))
+    answer = visitor.get("/admin/campaigns/brand/", headers=BROWSER)
+    assert answer.status_code == 403
+    assert "Ask an administrator" in answer.content.decode()

@@ -277,3 +277,23 @@ def test_whatever_comes_in_is_an_exact_amount_or_a_sentence(value: object) -> No
 )
 def test_currencies_are_those_of_the_standard(code: str, known: bool) -> None:
     assert money.is_currency(code) is known
+
+
+@pytest.mark.parametrize(
+    ("amount", "percent", "currency", "expected"),
+    [
+        ("10.05", "10", "USD", "11.06"),  # 11.055, half up
+        ("33.34", "12.5", "EUR", "37.51"),  # 37.5075
+        ("33.34", "-70", "EUR", "10.00"),
+        ("0.01", "-60", "EUR", "0.00"),
+        ("10", "-100", "EUR", "0.00"),
+        ("10", "-250", "EUR", "0.00"),
+        ("101", "0.5", "JPY", "102.00"),  # 101.505
+        ("1.005", "10", "KWD", "1.106"),  # 1.1055
+        ("999999999999.99", "0.000001", "USD", "1000000009999.99"),
+    ],
+)
+def test_a_budget_is_changed_by_percent_to_the_decimals_of_its_currency(
+    amount: str, percent: str, currency: str, expected: str
+) -> None:
+    assert money.to_text(money.by_percent(money.to_micros(amount), Decimal(percent), currency)) == expected
