@@ -147,9 +147,10 @@ class BrandAdmin(BrandSheets, OverviewAdmin[Brand], BudgetsAdmin):
             found = listing.brand_figures([obj], now=now)[obj.pk]
             self.message_user(request, f"{obj}: {telling.brand_sentence(found)}", messages.INFO)
 
-    def archive_one(self, pk: int, *, now: datetime, by: Actor) -> None:
-        """Archive it with its campaigns."""
-        catalog.archive_brand(brand_id=pk, now=now, by=by)
+    def archive_rows(self, pks: Sequence[int], *, now: datetime, by: Actor) -> None:
+        """Archive them with their campaigns: each as a set, and a transaction of its own."""
+        for pk in pks:
+            catalog.archive_brand(brand_id=pk, now=now, by=by)
 
     def delete_one(self, pk: int, *, now: datetime, by: Actor) -> None:
         """Delete it with its campaigns."""

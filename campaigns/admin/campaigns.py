@@ -28,7 +28,7 @@ from campaigns.admin.writing import MONEY
 from campaigns.models import Campaign, DaypartingSchedule
 from campaigns.queries import listing
 from campaigns.queries.standing import CampaignStanding, Limit
-from campaigns.services import catalog
+from campaigns.services import bulk, catalog
 from campaigns.services.status import Actor, Change
 
 
@@ -192,9 +192,9 @@ class CampaignAdmin(BulkAdmin, CampaignSheets, OverviewAdmin[Campaign], TryingAd
         """Tell how a change would leave it."""
         return standing_after(row, was_active=row.is_active, now=now)
 
-    def archive_one(self, pk: int, *, now: datetime, by: Actor) -> None:
-        """Archive it."""
-        catalog.archive_campaign(campaign_id=pk, now=now, by=by)
+    def archive_rows(self, pks: Sequence[int], *, now: datetime, by: Actor) -> None:
+        """Archive them."""
+        bulk.archive_campaigns(pks, now=now, by=by)
 
     def delete_one(self, pk: int, *, now: datetime, by: Actor) -> None:
         """Delete it."""

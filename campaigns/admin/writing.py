@@ -92,8 +92,8 @@ class ServiceAdmin(BaseAdmin[_Row]):
 
     # What the two models do differently.
 
-    def archive_one(self, pk: int, *, now: datetime, by: Actor) -> None:
-        """Archive a row by its service."""
+    def archive_rows(self, pks: Sequence[int], *, now: datetime, by: Actor) -> None:
+        """Archive rows by their service."""
         raise NotImplementedError
 
     def delete_one(self, pk: int, *, now: datetime, by: Actor) -> None:
@@ -265,7 +265,7 @@ class ServiceAdmin(BaseAdmin[_Row]):
         """Archive one."""
 
         def verb(row: _Row) -> tuple[str, int]:
-            self._archive(request, row)
+            self.archive_rows([row.pk], now=moment(request), by=actor(request))
             return f"{row} is archived.", messages.SUCCESS
 
         return self.act(request, object_id, verb)
@@ -283,12 +283,7 @@ class ServiceAdmin(BaseAdmin[_Row]):
                 "back": self.link("changelist"),
             }
             return TemplateResponse(request, "campaigns/admin/confirm_archive.html", context)
-        for row in rows:
-            self._archive(request, row)
+        if rows:
+            self.archive_rows([row.pk for row in rows], now=moment(request), by=actor(request))
         self.message_user(request, f"Archived {self.counted(rows)}.", messages.SUCCESS if rows else messages.WARNING)
         return None
-
-    def _archive(self, request: HttpRequest, row: _Row) -> None:
-        with transaction.atomic():
-            self.archive_one(row.pk, now=moment(request), by=actor(request))
-            self.log_change(request, row, "Archived.")

@@ -60,7 +60,9 @@ class Command(PlainCommand):
         if found:
             self.say(f"Repaired {_counters(len(found))}; a second check finds no difference.", style="green")
         else:
-            self.say(f"The ledger is clean: {_counters(audit.count_counters())} and {_rows()}, no difference.", style="green")
+            self.say(
+                f"The ledger is clean: {_counters(audit.count_counters())} and {_rows()}, no difference.", style="green"
+            )
 
 
 class _Names(NamedTuple):
