@@ -61,7 +61,8 @@ def _spend(plan: BrandPlan, brand: BrandStanding, now: datetime, chance: random.
 
 def _credit(plan: BrandPlan, brand: BrandStanding, chance: random.Random) -> Iterator[SpendEvent]:
     """Now and then a lively brand whose daily budget is spent is paid back a little of it, and resumes."""
-    for campaign in brand.campaigns[:1] if brand.scope == "brand" else brand.campaigns:
+    most = sorted(brand.campaigns, key=lambda campaign: campaign.day.spent)[-1:]  # a credit is of what was spent
+    for campaign in most if brand.scope == "brand" else brand.campaigns:
         if plan.lively and _is_spent(campaign) and chance.random() < _CREDIT_CHANCE:
             percent = chance.randint(*_CREDIT_PERCENT)
             owed = campaign.brand_day.overspend + (campaign.brand_day.budget or 0) * percent // 100
