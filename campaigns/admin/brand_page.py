@@ -12,7 +12,8 @@ from campaigns.admin.pages import average_note, edit_items, filtered, limit_rows
 from campaigns.models import Brand
 from campaigns.queries import activity, overview
 from campaigns.queries.edits import edits_of
-from campaigns.queries.standing import BrandStanding
+from campaigns.queries.standing import BrandStanding, Limit
+from campaigns.rules import periods
 from campaigns.rules.verdict import BudgetScope
 
 SHOWN = 8
@@ -69,7 +70,7 @@ def _status(brand: Brand, standing: BrandStanding | None, steps: activity.Active
     return {
         "labels": words.label(f"{active:,} of {campaigns:,} active", tone),
         "sentence": _sentence(standing, active, campaigns),
-        "context": context,
+        "context": f"{context}. {_next_period(standing, now)}".rstrip(),
     }
 
 
@@ -80,9 +81,25 @@ def _sentence(standing: BrandStanding, active: int, campaigns: int) -> str:
     spent = [
         f"{name} budget is spent"
         for name, limit in (("Daily", standing.day), ("Monthly", standing.month))
-        if words.share(limit) is not None and (words.share(limit) or 0) >= 100
+        if _is_spent(limit)
     ]
     return f"{' and '.join(spent).capitalize()}: {running[0].lower()}{running[1:]}" if spent else running
+
+
+def _next_period(standing: BrandStanding, now: datetime) -> str:
+    """When a budget that is spent begins anew."""
+    if standing.scope == BudgetScope.CAMPAIGN:
+        return ""
+    if _is_spent(standing.month):
+        begins = words.when(periods.next_month_begins(now, standing.zone), standing.zone)
+        return f"The next budget month begins {begins}."
+    if _is_spent(standing.day):
+        return f"The next budget day begins {words.when(periods.next_day_begins(now, standing.zone), standing.zone)}."
+    return ""
+
+
+def _is_spent(limit: Limit) -> bool:
+    return (words.share(limit) or 0) >= 100
 
 
 def _no_limits(brand: Brand) -> str:

@@ -25,9 +25,16 @@ PARTS = 288
 """The parts of a day that are told apart when many things happened: five minutes each."""
 
 
+NARROWEST = 60
+"""The width of the last step of a day, in ten thousandths of it, however short it is: it is what has just come in."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """One column of a chart. x, width: its place. y, height: its bar from the top; ghost_*: a paler one behind it."""
+    """One column of a chart. x, width: its place. y, height: its bar from the top; ghost_*: a paler one behind it.
+
+    rises_from: the upper edge of the column before, where steps are drawn.
+    """
 
     label: str
     text: str
@@ -39,6 +46,7 @@ class Mark:
     ghost_height: str = "0%"
     tone: str = "blue"
     end: str = ""
+    rises_from: str = "100%"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,21 +135,23 @@ def cumulative(
     """Return how today's spend grew, as steps from midnight to midnight, with the daily budget as a line."""
     top = _top([point.spent for point in points], [budget or 0])
     starts, ends = _day(zone, now)
-    marks = []
+    marks: list[Mark] = []
     for before, point in itertools.pairwise(points):
-        x, end = _place(before.moment, starts, ends), _place(point.moment, starts, ends)
+        end = _place(point.moment, starts, ends)
+        x = min(_place(before.moment, starts, ends), max(end - NARROWEST, 0))
         y, height = _column(point.spent, top)
-        text = f"{point.moment.astimezone(zone):%H:%M}: {words.amount(point.spent, currency)}"
+        clock = f"{point.moment.astimezone(zone):%H:%M}"
         marks.append(
             Mark(
-                label=f"{point.moment.astimezone(zone):%H:%M}",
-                text=text,
+                label=clock,
+                text=f"{clock}: {words.amount(point.spent, currency)}",
                 x=percent(x, _WHOLE),
                 width=percent(end - x, _WHOLE),
                 y=y,
                 height=height,
                 tone="red" if budget is not None and point.spent >= budget else "blue",
                 end=percent(end, _WHOLE),
+                rises_from=marks[-1].y if marks else y,
             )
         )
     spent = words.amount(points[-1].spent if points else 0, currency)
@@ -186,8 +196,8 @@ def active(steps: ActiveSteps, *, zone: ZoneInfo, now: datetime) -> Chart:
     """Return how many of a brand's campaigns were active through the day."""
     starts, ends = _day(zone, now)
     top = max([step.campaigns for step in steps.steps], default=0)
-    marks = []
     shown = _thinned(steps.steps, starts, ends)
+    marks: list[Mark] = []
     following = [*(step.moment for step in shown[1:]), now]
     for step, until in zip(shown, following, strict=True):
         x, end = _place(step.moment, starts, ends), _place(until, starts, ends)
@@ -202,6 +212,7 @@ def active(steps: ActiveSteps, *, zone: ZoneInfo, now: datetime) -> Chart:
                 y=y,
                 height=height,
                 tone="green",
+                rises_from=marks[-1].y if marks else y,
             )
         )
     last = steps.steps[-1] if steps.steps else None

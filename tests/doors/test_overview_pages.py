@@ -153,6 +153,7 @@ class TestBrand:
         spend(two, 30)
         shown = text(client, url(acme))
         assert "Daily budget is spent: 0 of 2 campaigns may spend now." in shown
+        assert "The next budget day begins 19 Jun 2025, 00:00 Europe/Paris." in shown
         assert "Today 105.00 EUR 100.00 EUR 5.00 EUR over" in shown
         assert re.search(r"One daily budget of the brand spent .* 75.00 EUR 71.4% 75.00 EUR", shown)
         assert shown.index("One") < shown.index("Two")
