@@ -24,13 +24,12 @@ def _may_see(app: str, model: str) -> Callable[[HttpRequest], bool]:
     return may_see
 
 
-def _page(title: str, symbol: str, model: str, description: str, *, app: str = "campaigns") -> dict[str, Any]:
+def _page(title: str, symbol: str, model: str, *, app: str = "campaigns") -> dict[str, Any]:
     return {
         "title": title,
         "icon": symbol,
         "link": reverse_lazy(f"admin:{app}_{model}_changelist"),
         "permission": _may_see(app, model),
-        "description": description,  # ours: the overview shows it
     }
 
 
@@ -41,34 +40,34 @@ NAVIGATION = [
     {
         "title": "Catalog",
         "items": [
-            _page("Brands", "storefront", "brand", "Advertisers: time zone, currency and the budgets that bind."),
-            _page("Campaigns", "campaign", "campaign", "What spends, what is paused, why, and when it resumes."),
+            _page("Brands", "storefront", "brand"),
+            _page("Campaigns", "campaign", "campaign"),
         ],
     },
     {
         "title": "Spend",
         "items": [
-            _page("Spend log", "receipt_long", "spendlog", "The ledger: every spend event, never changed."),
-            _page("Holds", "hourglass_top", "hold", "Money reserved ahead of delivery, and what became of it."),
-            _page("Brand counters", "functions", "brandcounter", "What each brand has spent by day and month."),
-            _page("Campaign counters", "calculate", "campaigncounter", "The same by campaign, and in all."),
+            _page("Spend log", "receipt_long", "spendlog"),
+            _page("Holds", "hourglass_top", "hold"),
+            _page("Brand counters", "functions", "brandcounter"),
+            _page("Campaign counters", "calculate", "campaigncounter"),
         ],
     },
     {
         "title": "Journal",
         "items": [
-            _page("Status changes", "history", "statuschange", "Every pause and resumption, with its reasons."),
-            _page("Edits", "edit_note", "edit", "Who has set what on brands and campaigns, from which value to which."),
-            _page("Roll-overs", "event_repeat", "rollover", "When each brand's new day or month began."),
-            _page("Periodic runs", "schedule", "periodicrun", "When the passes ran and what they changed."),
+            _page("Status changes", "history", "statuschange"),
+            _page("Edits", "edit_note", "edit"),
+            _page("Roll-overs", "event_repeat", "rollover"),
+            _page("Periodic runs", "schedule", "periodicrun"),
         ],
     },
     {
         "title": "Accounts",
         "items": [
-            _page("Users", "person", "user", "People who may log in.", app="auth"),
-            _page("Groups", "group", "group", "Permissions that people share.", app="auth"),
-            _page("API keys", "key", "apikey", "Programs that may use the API, and what each may do."),
+            _page("Users", "person", "user", app="auth"),
+            _page("Groups", "group", "group", app="auth"),
+            _page("API keys", "key", "apikey"),
         ],
     },
 ]

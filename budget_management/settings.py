@@ -42,6 +42,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "budget_management.requests.RequestRecord",  # outermost: it tells how all of them have answered
     "django.middleware.security.SecurityMiddleware",
     "budget_management.headers.PageHeaders",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -50,6 +51,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "budget_management.logged_out.tell_scripts",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -136,6 +138,8 @@ ROLLOVER_INTERVAL_SECONDS = ENV.rollover_interval_seconds
 LEDGER_CHECK_INTERVAL_SECONDS = ENV.ledger_check_interval_seconds
 SPEND_MAX_AGE_DAYS = ENV.spend_max_age_days
 SPEND_MAX_AHEAD_SECONDS = ENV.spend_max_ahead_seconds
+METRICS_REDIS_URL = ENV.redis_url  # where the counts of all processes come together; None: each keeps its own
+METRICS_TOKEN = ENV.metrics_token.get_secret_value() if ENV.metrics_token else ""
 
 # --- Time and language ---------------------------------------------------------------------------
 
@@ -171,7 +175,7 @@ _https = ENV.production and ENV.https_only
 SESSION_COOKIE_SECURE = _https
 CSRF_COOKIE_SECURE = _https
 SECURE_SSL_REDIRECT = _https
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # probes come from inside, over http
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # probes come from inside, over http
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
 SECURE_HSTS_PRELOAD = _https
@@ -201,13 +205,15 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {
+        "json": {"()": "budget_management.logs.JsonLines"},
+        "console": {
+            "()": "budget_management.logs.Lines",
             "format": "{asctime} {levelname:<7} {name}: {message}",
             "datefmt": "%H:%M:%S",
             "style": "{",
-        }
+        },
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": ENV.log_lines}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "campaigns": {"level": ENV.log_level},

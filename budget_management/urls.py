@@ -3,13 +3,15 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from budget_management.metrics import metrics
 from campaigns.admin.dashboard import live_view
 from campaigns.api import api
 
 urlpatterns = [
-    path("admin/live/", live_view, name="admin_live"),
+    path("admin/live/", admin.site.admin_view(live_view), name="admin_live"),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
+    path("metrics", metrics, name="metrics"),
     path("", include("campaigns.urls")),
 ]
 

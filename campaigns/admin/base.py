@@ -20,7 +20,7 @@ from django.utils import timezone
 from unfold.decorators import action as unfold_action
 from unfold.enums import ActionVariant
 
-from campaigns.queries import people
+from campaigns.queries import lookup, people
 from campaigns.services.status import Actor
 
 if TYPE_CHECKING:
@@ -185,6 +185,15 @@ class AutocompleteFilter(UnfoldAutocompleteFilter):
     """Filters a list by a row of another model, which is chosen by typing."""
 
     form_class = AutocompleteForm
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Narrow the list; an address may name an id that no row can have."""
+        values = self.used_parameters.values()
+        wanted = [str(one) for value in values for one in (value if isinstance(value, list) else [value])]
+        if any(one.isdecimal() and int(one) > lookup.MAX_ID for one in wanted):
+            return queryset.none()
+        found = super().queryset(request, queryset)
+        return queryset.none() if found is None else found
 
 
 class BaseAdmin(UnfoldModelAdmin[_Model]):

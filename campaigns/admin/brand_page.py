@@ -37,6 +37,7 @@ def brand_page(brand: Brand, standing: BrandStanding | None, *, now: datetime, m
         "standing": standing,
         **_status(brand, standing, steps, now),
         "tiles": spend_tiles(days, standing.month.spent if standing else None, currency),
+        "limits_title": "Budgets",
         "limits": limit_rows(limits, currency),
         "holds": any(limit.held for _, limit in limits),
         "no_limits": _no_limits(brand),
@@ -45,7 +46,7 @@ def brand_page(brand: Brand, standing: BrandStanding | None, *, now: datetime, m
         "active": charts.active(steps, zone=zone, now=now),
         "days": charts.days(days, daily, currency),
         "days_note": average_note(days, currency),
-        "shares": [_share(share, brand) for share in shares.campaigns],
+        "shares": [_share(share, brand, now) for share in shares.campaigns],
         "rest": _rest(shares, currency),
         "all_campaigns": filtered("campaign", brand__id__exact=brand.pk),
         "add_campaign": f"{reverse('admin:campaigns_campaign_add')}?brand={brand.pk}" if may_add else "",
@@ -110,21 +111,25 @@ def _no_limits(brand: Brand) -> str:
     return "No budget binds it: its campaigns may spend without end. Set one in Settings."
 
 
-def _share(share: activity.CampaignShare, brand: Brand) -> dict[str, Any]:
-    resumes = words.NONE if not share.reasons else words.clock(share.resumes_at, brand.timezone)
+def _share(share: activity.CampaignShare, brand: Brand, now: datetime) -> dict[str, Any]:
     return {
         "id": share.id,
         "name": share.name,
         "url": reverse("admin:campaigns_campaign_overview", args=[share.id]),
         "status": words.status_labels(share.reasons),
-        "resumes": "not by itself" if share.reasons and share.resumes_at is None else resumes,
+        "resumes": words.resumes(share.reasons, share.resumes_at, brand.timezone, now),
         "day": words.amount(share.spent, brand.currency),
         "share": words.NONE if share.share is None else f"{share.share}%",
         "month": words.amount(share.month_spent, brand.currency),
     }
 
 
-def _rest(shares: activity.Shares, currency: str) -> dict[str, str] | None:
-    if not shares.more:
-        return None
-    return {"name": f"{words.count(shares.more, 'more campaign')}", "day": words.amount(shares.more_spent, currency)}
+def _rest(shares: activity.Shares, currency: str) -> list[dict[str, str]]:
+    """What the campaigns that are shown lack to the brand's spend of the day."""
+    rest = []
+    if shares.more:
+        more = words.count(shares.more, "more campaign")
+        rest.append({"name": more, "day": words.amount(shares.more_spent, currency)})
+    if shares.archived_spent:
+        rest.append({"name": "Archived campaigns", "day": words.amount(shares.archived_spent, currency)})
+    return rest

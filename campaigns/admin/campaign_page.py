@@ -51,6 +51,7 @@ def campaign_page(
         "standing": standing,
         **_status(campaign, standing, zone, now),
         "tiles": _tiles(standing, days, currency),
+        "limits_title": "Budgets that bind it",
         "limits": limit_rows(limits, currency),
         "holds": any(limit.held for _, limit in limits),
         "no_limits": "No budget binds it: it may spend without end. Set budgets for it, or for its brand, in Settings.",
@@ -82,7 +83,7 @@ def _status(campaign: Campaign, standing: CampaignStanding | None, zone: ZoneInf
 
 
 def _sentence(campaign: Campaign, standing: CampaignStanding, zone: ZoneInfo, now: datetime) -> str:
-    since = campaign.status_changed_at
+    since = activity.status_since(campaign_id=campaign.pk, active=standing.is_active)
     when = "" if since is None else f" since {words.near(since, zone, now)}"
     if standing.is_active:
         return f"May spend{when}." if when else "May spend now."

@@ -10,7 +10,6 @@ from django.contrib import admin
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.enums import ActionVariant
 
@@ -95,14 +94,10 @@ class CampaignAdmin(BulkAdmin, CampaignSheets, OverviewAdmin[Campaign], TryingAd
     @admin.display(description="Resumes")
     def resumes(self, campaign: Campaign) -> SafeString | str:
         """When a paused one resumes."""
-        standing, now = figures(campaign) or (None, None)
-        if standing is None or standing.is_active:
+        if figures(campaign) is None:
             return words.NONE
-        if standing.resumes_at is None:
-            return format_html('<span class="bm-subtle">{}</span>', "not by itself")
-        if standing.resumes_at <= now:
-            return "now"
-        return words.clock(standing.resumes_at, campaign.brand.timezone)
+        standing, now = figures(campaign)
+        return words.resumes(standing.reasons, standing.resumes_at, campaign.brand.timezone, now)
 
     @admin.display(description="Spent today", ordering="pk")
     def spent_today(self, campaign: Campaign) -> SafeString | str:

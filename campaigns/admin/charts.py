@@ -85,8 +85,13 @@ def percent(part: int, whole: int) -> str:
     return f"{hundredths // 100}.{hundredths % 100:02}%"
 
 
-def hours(spent: Sequence[int | None], usual: Sequence[int], currency: str, *, hour: int | None, summary: str) -> Chart:
-    """Return today's spend by hour as bars before paler ones of what is usual. None: an hour to come."""
+def hours(
+    spent: Sequence[int | None], usual: Sequence[int], currency: str, *, usual_days: int, hour: int | None, summary: str
+) -> Chart:
+    """Return today's spend by hour as bars before paler ones of what is usual. None: an hour to come.
+
+    usual_days: how many days before today the usual spend is the average of. hour: the present one.
+    """
     top = _top([amount or 0 for amount in spent], usual)
     marks = [
         _bar(
@@ -95,7 +100,7 @@ def hours(spent: Sequence[int | None], usual: Sequence[int], currency: str, *, h
             amount or 0,
             top,
             label=f"{at:02}:00",
-            text=_hour_text(at, amount, usual[at], currency),
+            text=_hour_text(at, amount, usual[at], currency, usual_days),
             ghost=usual[at],
             tone="now" if at == hour else "blue",
         )
@@ -335,11 +340,16 @@ def _spread(number: int) -> list[tuple[int, str]]:
 # --- Words ---------------------------------------------------------------------------------------
 
 
-def _hour_text(hour: int, amount: int | None, usual: int, currency: str) -> str:
-    average = f"{words.amount(usual, currency)} on average in the 7 days before"
-    if amount is None:
-        return f"{hour:02}:00 to come: {average}"
-    return f"{hour:02}:00 {words.amount(amount, currency)}; {average}"
+def usual_words(days: int) -> str:
+    """Return what the paler bars are; nothing where there is no day before."""
+    if days == 1:
+        return "the day before"
+    return f"average of the {days} days before" if days else ""
+
+
+def _hour_text(hour: int, amount: int | None, usual: int, currency: str, days: int) -> str:
+    spent = "to come" if amount is None else words.amount(amount, currency)
+    return f"{hour:02}:00 {spent}" + (f"; {usual_words(days)}: {words.amount(usual, currency)}" if days else "")
 
 
 def _short(day: date) -> str:

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -42,18 +42,26 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add what the first page shows. Unfold calls it (its setting DASHBOARD_CALLBACK)."""
     now = moment(request)
     title = f"{now.astimezone(ZoneInfo(settings.TIME_ZONE)):%A}, {words.when(now, ZoneInfo(settings.TIME_ZONE))}"
-    return {**context, "live": _part(request), "board_title": title}
+    return {**context, "live": _part(request), "health": _health(request), "board_title": title}
 
 
 @never_cache
 @require_safe
 def live_view(request: HttpRequest) -> HttpResponse:
-    """Answer the page that asks for its figures again."""
-    if not admin.site.has_permission(request):
-        return live.to_login(reverse("admin:index"))
-    if not live.is_asked(request):
-        return HttpResponse(_part(request))
-    return live.answer(request, _part(request))
+    """Answer the page that asks for its figures again: with the health strip, and what is new."""
+    part = _part(request)
+    if live.is_known(request, part):
+        # The strip tells how long ago things were, so it always differs; the rest of the page is left alone.
+        return HttpResponse(_health(request, apart=True), headers={"HX-Reswap": "none"})
+    return HttpResponse(f"{part}{_health(request, apart=True)}")
+
+
+def _health(request: HttpRequest, *, apart: bool = False) -> SafeString:
+    """The health strip. apart: to be put in its place beside the part that refreshes."""
+    if not request.user.has_perm("campaigns.view_campaign"):
+        return SafeString("")
+    context = {"items": health_items(moment(request)), "apart": apart}
+    return render_to_string("campaigns/admin/dashboard/health.html", context, request)
 
 
 def _part(request: HttpRequest) -> SafeString:
@@ -71,7 +79,6 @@ def board(request: HttpRequest) -> dict[str, Any]:
         return _no_brands(request)
     return {
         "brands": found.brands,
-        "health": health_items(now),
         **_counts(found),
         "currencies": [_currency(row) for row in found.currencies],
         "attention": [_brand(brand) for brand in found.attention],
@@ -140,7 +147,7 @@ def _spend(spend: PeriodSpend, currency: str) -> SafeString:
     """What brands have spent together, and what the ones with a budget have spent of that."""
     budget = Limit(spend.budget, spend.budgeted_spent)
     if spend.budget is None or spend.spent == spend.budgeted_spent:
-        return words.meter(Limit(spend.budget, spend.spent), currency)
+        return words.meter(Limit(spend.budget, spend.spent), currency, without="no budget for all together")
     return format_html("{}{}", words.meter(Limit(None, spend.spent), currency), words.meter(budget, currency))
 
 
@@ -152,10 +159,16 @@ def _brand(brand: BrandAttention) -> dict[str, Any]:
         "name": brand.name,
         "url": reverse("admin:campaigns_brand_overview", args=[brand.id]),
         "level": words.label("budget spent by a campaign" if alone else level, tone) if level else "",
-        "day": words.meter(brand.day, brand.currency),
-        "month": words.meter(brand.month, brand.currency),
+        "day": _meter(brand.day, brand.day_each, brand.currency),
+        "month": _meter(brand.month, brand.month_each, brand.currency),
         "active": f"{brand.active:,} of {brand.campaigns:,}",
     }
+
+
+def _meter(limit: Limit, each: int | None, currency: str) -> SafeString:
+    """What a brand has spent of its budget, or what each of its campaigns may spend alone."""
+    without = "no budget" if each is None else f"{words.amount(each, currency)} for each campaign"
+    return words.meter(limit, currency, without=without)
 
 
 def _more(found: Overview) -> str:
@@ -177,12 +190,13 @@ def _hours(request: HttpRequest, found: Sequence[CurrencyHours]) -> dict[str, An
         chosen.today,
         chosen.before,
         chosen.currency,
+        usual_days=chosen.days,
         hour=max(reached, default=None),
-        summary=f"Spend by hour today: {total} in all, beside the average of the days before.",
+        summary=f"Spend by hour today: {total} in all.",
     )
     index = reverse("admin:index")
     return {
-        "hours": {"currency": chosen.currency, "chart": chart},
+        "hours": {"currency": chosen.currency, "chart": chart, "usual": charts.usual_words(chosen.days)},
         "choices": [
             {
                 "currency": one.currency,

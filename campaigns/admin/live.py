@@ -11,10 +11,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils.safestring import SafeString
 
 PARAMETER = "live"
@@ -39,16 +37,17 @@ def part(request: HttpRequest, template: str, context: dict[str, Any], *, path: 
     return render_to_string("campaigns/admin/live.html", frame, request)
 
 
+def is_known(request: HttpRequest, rendered: SafeString) -> bool:
+    """Return whether the page that asks has what there is."""
+    asked = request.GET.get(PARAMETER, "")
+    return bool(asked) and f'data-digest="{asked}"' in rendered
+
+
 def answer(request: HttpRequest, rendered: SafeString) -> HttpResponse:
     """Answer the page that asks for its part: nothing if it has what there is."""
-    if f'data-digest="{request.GET[PARAMETER]}"' in rendered and request.GET[PARAMETER]:
+    if is_known(request, rendered):
         return HttpResponse(status=HTTPStatus.NO_CONTENT)
     return HttpResponse(rendered)
-
-
-def to_login(page: str) -> HttpResponse:
-    """Lead a page that asks after its person has been logged out to the login, and not the login into the page."""
-    return HttpResponse(headers={"HX-Redirect": redirect_to_login(page, reverse("admin:login"))["Location"]})
 
 
 def _digest(content: str) -> str:

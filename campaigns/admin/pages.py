@@ -25,7 +25,7 @@ from campaigns.admin.sentences import change_sentence
 from campaigns.admin.writing import ServiceAdmin
 from campaigns.models import Edit
 from campaigns.queries.activity import DaySpent, yesterday
-from campaigns.queries.edits import Edits
+from campaigns.queries.edits import Edits, ToldEdit
 from campaigns.queries.overview import ToldChange
 from campaigns.queries.standing import Limit
 from campaigns.rules import periods
@@ -51,7 +51,8 @@ class OverviewAdmin(ServiceAdmin[_Row]):
     def get_urls(self) -> list[URLPattern]:
         """Add the page."""
         name = f"{self.opts.app_label}_{self.opts.model_name}_overview"
-        return [path("<path:object_id>/overview/", self.overview_view, name=name), *super().get_urls()]
+        view = self.admin_site.admin_view(self.overview_view)
+        return [path("<path:object_id>/overview/", view, name=name), *super().get_urls()]
 
     def row_url(self, row: models.Model) -> str:
         """Return the address of a row's page, where lists lead to."""
@@ -59,11 +60,6 @@ class OverviewAdmin(ServiceAdmin[_Row]):
 
     def overview_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show the page, or only the part of it that refreshes."""
-        if not self.admin_site.has_permission(request) and live.is_asked(request):
-            return live.to_login(request.path)
-        return self.admin_site.admin_view(self._overview_view)(request, object_id)
-
-    def _overview_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         row = self.get_object(request, unquote(object_id))
         if not self.has_view_or_change_permission(request, row):
             raise PermissionDenied
@@ -215,14 +211,18 @@ def edit_items(edits: Edits, currency: str, zone: ZoneInfo) -> list[dict[str, An
     return [
         {
             "who": edit.actor or (f"Key {edit.api_key}" if edit.api_key else "A command"),
-            "what": f"{edit.verb.label} {edit.campaign or 'a deleted campaign'}"
-            if edit.campaign_id
-            else edit.verb.label,
+            "what": f"{edit.verb.label} {_edited(edit)}",
             "when": words.clock(edit.at, zone),
             "lines": [line for line in edit_lines(edit.changes, currency) if edit.verb == Edit.Verb.CHANGED],
         }
         for edit in edits.edits
     ]
+
+
+def _edited(edit: ToldEdit) -> str:
+    if edit.campaign_id is None:
+        return "the brand"
+    return edit.campaign or "a deleted campaign"
 
 
 def linked(text: str, url: str) -> SafeString:

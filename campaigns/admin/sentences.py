@@ -47,13 +47,22 @@ def change_sentence(change: ToldChange, now: datetime) -> str:
     zone = "" if resumption.endswith(change.zone.key) else f" {change.zone.key}"
     head = f"{_verb(change)} {words.near(change.at, change.zone, now)}{zone}{_by_hand(change)}"
     told = "; ".join(part for part in (*_because(change), resumption) if part)
-    return f"{head}: {told}" if told else head
+    if not told:
+        return head
+    return f"{head}; {told}" if _is_lifted(change) and not change.note else f"{head}: {told}"
 
 
 def _verb(change: ToldChange) -> str:
     if not change.to_reasons:
         return "Resumed"
+    if _is_lifted(change):
+        return "Pause lifted"
     return "Still paused" if change.from_reasons else "Paused"
+
+
+def _is_lifted(change: ToldChange) -> bool:
+    """Whether a person lifted a pause, and other reasons keep the campaign paused."""
+    return change.cause is Cause.PERSON and Reason.MANUAL in change.from_reasons & ~change.to_reasons
 
 
 def _because(change: ToldChange) -> Iterable[str]:
@@ -62,7 +71,7 @@ def _because(change: ToldChange) -> Iterable[str]:
     if change.cause is Cause.PERSON:
         yield change.note
     if change.to_reasons:
-        yield _paused(change)
+        yield f"still paused: {_paused(change)}" if _is_lifted(change) else _paused(change)
         if change.from_reasons and ended & ~_told_by_hand(change):
             yield f"no longer: {_list(_plain(reason, change) for reason in ended & ~_told_by_hand(change))}"
     elif change.cause in _BY_TIME:
@@ -132,7 +141,7 @@ def _figures(reason: Reason, change: ToldChange) -> str:
         return ""
     spent = words.amount(limit.spent, change.currency)
     if limit.budget is None:
-        return f", {spent} of {words.NO_LIMIT}"
+        return f", {spent} without a limit now"
     return f", {spent.removesuffix(f' {change.currency}')} of {words.amount(limit.budget, change.currency)}"
 
 

@@ -118,6 +118,15 @@ def resumption(standing: CampaignStanding, zone: ZoneInfo, now: datetime) -> str
     return f"resumes {when(standing.resumes_at, zone)}"
 
 
+def resumes(why: Reason, at: datetime | None, zone: ZoneInfo, now: datetime) -> SafeString | str:
+    """Return when a campaign resumes, for a table."""
+    if not why:
+        return NONE
+    if at is None:
+        return format_html('<span class="bm-subtle">{}</span>', "not by itself")
+    return "now" if at <= now else clock(at, zone)
+
+
 def status_sentence(name: str, standing: CampaignStanding, zone: ZoneInfo, now: datetime) -> str:
     """Return a campaign's status as a sentence with every reason and when it resumes."""
     if standing.is_active:
@@ -175,12 +184,11 @@ def gauge(limit: Limit, currency: str) -> SafeString | str:
     return format_html('<span class="bm-gauge">{}<span>{}%</span></span>', _bar(limit, currency), f"{percent:,}")
 
 
-def meter(limit: Limit, currency: str) -> SafeString:
-    """Return what was spent of a budget above a bar; without a budget, only what was spent."""
+def meter(limit: Limit, currency: str, *, without: str = "no budget") -> SafeString:
+    """Return what was spent of a budget above a bar. without: what stands in place of the bar where there is none."""
     if limit.budget is None:
         return format_html(
-            '<span class="bm-meter">{}<span class="bm-subtle bm-none">no budget</span></span>',
-            amount(limit.spent, currency),
+            '<span class="bm-meter">{}<span class="bm-subtle">{}</span></span>', amount(limit.spent, currency), without
         )
     digits = amount(limit.spent, currency).removesuffix(f" {currency}")
     return format_html(

@@ -156,10 +156,6 @@ class Migration(migrations.Migration):
                 condition=models.Q(("hour__gte", 0), ("hour__lte", 23)), name="brandhour_hour_0_23"
             ),
         ),
-        migrations.AddIndex(
-            model_name="statuschange",
-            index=models.Index(fields=["brand", "id"], name="statuschange_brand"),
-        ),
         migrations.AlterField(
             model_name="periodicrun",
             name="changed",

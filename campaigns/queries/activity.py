@@ -7,6 +7,7 @@ ledger, by way of its index. All amounts are micros, all moments aware.
 from __future__ import annotations
 
 import dataclasses
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -15,10 +16,11 @@ from itertools import accumulate, groupby, pairwise, takewhile
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from django.core.cache import cache
 from django.db import connection
 from django.db.models import QuerySet
 
-from campaigns.models import Brand, BrandCounter, BrandHour, Campaign, CampaignCounter
+from campaigns.models import Brand, BrandCounter, BrandHour, Campaign, CampaignCounter, StatusChange
 from campaigns.models.fields import adapt_moment
 from campaigns.models.rows import literal
 from campaigns.queries import listing
@@ -36,6 +38,9 @@ MAX_BRAND_CHANGES = 20_000
 
 MAX_STEPS = 5_000
 """The most moments of a day at which a brand's steps begin."""
+
+DEAR_SECONDS, KEPT_SECONDS = 0.1, 30
+"""How long a campaign's day may take to be added up anew for each look, and how long it is kept if it takes longer."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _QUARTER = timedelta(seconds=QUARTER_SECONDS)
@@ -135,6 +140,16 @@ def day_band(*, campaign_id: int, zone: ZoneInfo, now: datetime) -> list[Stretch
     begins = max(begins, created_at)
     before = changes[0].was if changes else stored
     return _stretches(begins, before, changes, now)
+
+
+def status_since(*, campaign_id: int, active: bool) -> datetime | None:
+    """Return since when a campaign has been active, or paused for whatever reason; None if the journal has no change.
+
+    Its newest change from the one to the other, by the journal's index: what it was paused for may have changed since.
+    """
+    rows = StatusChange.objects.filter(campaign=campaign_id).order_by("-pk").values_list("at", flat=True)
+    turned = rows.filter(to_reasons=reasons.NONE) if active else rows.filter(from_reasons=reasons.NONE)
+    return turned.first()
 
 
 class _Change(NamedTuple):
@@ -305,7 +320,23 @@ def _spent_on(counters: QuerySet[Any], which: Sequence[date]) -> dict[date, int]
 
 
 def _campaign_quarters(campaign_id: int, day: date) -> list[tuple[int, int]]:
-    """What the ledger has of a campaign's day: quarters of an hour since the epoch, and micros."""
+    """What the ledger has of a campaign's day: quarters of an hour since the epoch, and micros.
+
+    A day that takes long to add up is added up once in half a minute, whoever looks: what has come in since is in the
+    last point, as the counter says it.
+    """
+    key = f"campaign-quarters:{campaign_id}:{day}"
+    known: list[tuple[int, int]] | None = cache.get(key)
+    if known is not None:
+        return known
+    began = time.monotonic()
+    quarters = _added_up(campaign_id, day)
+    if time.monotonic() - began > DEAR_SECONDS:
+        cache.set(key, quarters, KEPT_SECONDS)
+    return quarters
+
+
+def _added_up(campaign_id: int, day: date) -> list[tuple[int, int]]:
     rows = _rows(
         f"""
         SELECT {quarter_of("l.timestamp")} AS quarter, SUM(l.amount) FROM campaigns_spendlog l

@@ -11,6 +11,7 @@ import enum
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -76,7 +77,8 @@ class Level(enum.IntEnum):
 class BrandAttention:
     """One brand, now: its budget day and month, and how many of its campaigns may spend. Archived ones don't count.
 
-    today: the budget day on its own clock. Where its budgets bind each campaign alone, the limits have no budget.
+    today: the budget day on its own clock. Where its budgets bind each campaign alone, the limits have no budget, and
+    day_each and month_each are what they let each campaign spend, in micros.
     """
 
     id: int
@@ -90,6 +92,8 @@ class BrandAttention:
     active: int
     campaigns: int
     level: Level
+    day_each: int | None
+    month_each: int | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,6 +372,8 @@ def _ranked(seen: _Seen) -> str:
             SELECT b.id, b.name, b.timezone, b.currency, b.budget_scope, z.day,
               CASE WHEN {_BRAND_SCOPE} THEN b.daily_budget END AS day_bound,
               CASE WHEN {_BRAND_SCOPE} THEN b.monthly_budget END AS month_bound,
+              CASE WHEN {_BRAND_SCOPE} THEN NULL ELSE b.daily_budget END AS day_each,
+              CASE WHEN {_BRAND_SCOPE} THEN NULL ELSE b.monthly_budget END AS month_each,
               COALESCE(bd.spent, 0) AS day_spent, COALESCE(bm.spent, 0) AS month_spent,
               COALESCE(bd.held, 0) AS day_held, COALESCE(bm.held, 0) AS month_held,
               CASE WHEN {_BRAND_SCOPE} THEN false ELSE EXISTS (
@@ -400,7 +406,7 @@ def _attention(seen: _Seen, most: int, now: datetime) -> tuple[list[BrandAttenti
         f"""
         WITH {_ranked(seen)}, shown AS (
             SELECT r.id, r.name, r.timezone, r.currency, r.budget_scope, r.day, r.day_bound, r.month_bound,
-              r.day_spent, r.month_spent, r.day_held, r.month_held, r.level, r.share, {counts}
+              r.day_spent, r.month_spent, r.day_held, r.month_held, r.level, r.day_each, r.month_each, r.share, {counts}
             FROM ranked r ORDER BY r.level DESC, r.share DESC, r.name LIMIT {most:d}
         )
         SELECT {count} AND c.is_active), {count}), shown.* FROM shown ORDER BY level DESC, share DESC, name
@@ -425,7 +431,7 @@ def _expired_holds(now: datetime, rows: Sequence[Sequence[Any]]) -> dict[tuple[i
 
 def _brand(row: Sequence[Any], expired: Mapping[tuple[int, Period, date], int]) -> BrandAttention:
     active, campaigns, brand_id, name, zone, currency, scope, day, *figures = row
-    day_budget, month_budget, day_spent, month_spent, day_held, month_held, level = figures[:7]
+    day_budget, month_budget, day_spent, month_spent, day_held, month_held, level, day_each, month_each = figures[:9]
     today = as_date(day)
     day_held -= expired.get((brand_id, Period.DAY, today), 0)
     month_held -= expired.get((brand_id, Period.MONTH, today.replace(day=1)), 0)
@@ -441,6 +447,8 @@ def _brand(row: Sequence[Any], expired: Mapping[tuple[int, Period, date], int]) 
         active=active,
         campaigns=campaigns,
         level=Level(level),
+        day_each=day_each,
+        month_each=month_each,
     )
 
 
@@ -589,10 +597,9 @@ def _told(row: StatusChange, now: CampaignStanding | None) -> ToldChange:
 
 
 def _limits(row: StatusChange, brand: Brand) -> dict[Reason, Limit]:
-    """What each budget among the reasons had spent; of a brand's budget what it is held against."""
-    alone = brand.budget_scope == BudgetScope.CAMPAIGN
-    daily = row.campaign_daily_spent if alone else row.brand_daily_spent
-    monthly = row.campaign_monthly_spent if alone else row.brand_monthly_spent
+    """What each budget among the reasons had spent; of a brand's budget what it was held against."""
+    daily = _held_against(row, brand, Reason.BRAND_DAILY_BUDGET)
+    monthly = _held_against(row, brand, Reason.BRAND_MONTHLY_BUDGET)
     figures = {
         Reason.BRAND_DAILY_BUDGET: (row.brand_daily_budget, daily),
         Reason.BRAND_MONTHLY_BUDGET: (row.brand_monthly_budget, monthly),
@@ -606,6 +613,24 @@ def _limits(row: StatusChange, brand: Brand) -> dict[Reason, Limit]:
         for reason, (budget, spent) in figures.items()
         if reason in why
     }
+
+
+def _held_against(row: StatusChange, brand: Brand, reason: Reason) -> Decimal:
+    """What a brand's budget was held against: what this campaign alone had spent, or all of them together.
+
+    The journal does not tell the scope of the time. A campaign that was paused by what had not reached the budget was
+    paused by the sum, whatever the scope is now.
+    """
+    daily = reason is Reason.BRAND_DAILY_BUDGET
+    own, together, budget = (
+        (row.campaign_daily_spent, row.brand_daily_spent, row.brand_daily_budget)
+        if daily
+        else (row.campaign_monthly_spent, row.brand_monthly_spent, row.brand_monthly_budget)
+    )
+    if brand.budget_scope != BudgetScope.CAMPAIGN:
+        return together
+    by_sum = reason in row.to_reasons and budget is not None and own < budget
+    return together if by_sum else own
 
 
 def _rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:

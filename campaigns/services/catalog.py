@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
-from campaigns.models import Brand, Campaign, Edit, Hold, SpendLog, StatusChange
+from campaigns.models import Brand, BrandHour, Campaign, Edit, Hold, SpendLog, StatusChange
 from campaigns.models.figures import Campaigns
 from campaigns.rules import periods
 from campaigns.rules.errors import BudgetError, InvalidFieldError
@@ -80,6 +80,8 @@ def update_brand(*, brand_id: int, now: datetime, by: Actor = NOBODY, **fields: 
         if changed:
             with bulk.saving():
                 brand.save(update_fields=list(changed))
+            if "timezone" in changed:
+                BrandHour.objects.filter(brand=brand).delete()  # they are of another clock; the next run adds them up
             feed.announce(brand_id=brand.pk, now=now)
             edits.record(brand_id=brand.pk, verb=Edit.Verb.CHANGED, changes=changed, now=now, by=by)
         because = Because(cause=bulk.cause(fields), by=by)

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
 
-from campaigns.models import BrandHour
+from campaigns.models import Brand, BrandHour
 from campaigns.models.figures import in_range, local_nows
 from campaigns.models.rows import Rows, as_date, for_update, literal, one_of
 from campaigns.queries.reports import QUARTER_SECONDS, quarter_of
@@ -47,7 +47,9 @@ def sum_hours(*, now: datetime) -> int:
     """Add up the hours of each brand's last nine budget days where they are stale; return how many days were.
 
     Older hours are deleted. Safe to run at any time, twice, or at the same time as itself: hours are written as what
-    they are and never added to, by one transaction at a time for a brand.
+    they are and never added to. The ledger is read before anything is locked, so that nobody waits for that: of two
+    runs at once the one may write what it read before the other did, and as that does not add up to the counter, the
+    next run finds it.
     """
     todays = {clock.day for clock in local_nows(connection, now)}
     days = sorted({today - timedelta(days=back) for today in todays for back in range(KEPT_DAYS)})
@@ -56,8 +58,10 @@ def sum_hours(*, now: datetime) -> int:
     BrandHour.objects.filter(day__lt=days[0]).delete()
     summed = 0
     for stale in _stale(days):
+        hours = _from_ledger(stale, _zones({day.brand_id for day in stale}))
         with transaction.atomic():
-            _replace(stale)
+            _lock({day.brand_id for day in stale})
+            _replace(stale, hours)
         summed += len(stale)
     return summed
 
@@ -93,11 +97,8 @@ def _stale_of(after: int, last: int, days: Sequence[date]) -> list[BrandDay]:
     return [BrandDay(brand_id, as_date(day)) for brand_id, day in rows]
 
 
-def _replace(stale: Sequence[BrandDay]) -> None:
-    """Let the stored hours of some days be what the ledger says."""
-    # The ledger is read only once the brands are locked: who comes later has read more. Spend does not wait for this
-    # lock, which its counters' keys are compatible with.
-    hours = _from_ledger(stale, _lock({day.brand_id for day in stale}))
+def _replace(stale: Sequence[BrandDay], hours: Mapping[Hour, int]) -> None:
+    """Let the stored hours of some days be these."""
     stored = _stored(stale)
     wrong = [row_id for hour, (row_id, micros) in stored.items() if hours.get(hour) != micros]
     missing = {hour: micros for hour, micros in hours.items() if hour not in stored or stored[hour][1] != micros}
@@ -105,14 +106,18 @@ def _replace(stale: Sequence[BrandDay]) -> None:
     _insert(missing)
 
 
-def _lock(brand_ids: set[int]) -> dict[int, ZoneInfo]:
-    """Lock some brands, in the order of their ids, and return their time zones; one that was deleted has none."""
+def _zones(brand_ids: set[int]) -> dict[int, ZoneInfo]:
+    """The time zones of some brands; one that was deleted has none."""
+    return dict(Brand.objects.filter(pk__in=brand_ids).order_by().values_list("pk", "timezone"))
+
+
+def _lock(brand_ids: set[int]) -> None:
+    """Lock some brands, in the order of their ids, for as long as it takes to write: two runs write in turn.
+
+    Spend does not wait for this lock, which its counters' keys are compatible with.
+    """
     condition, parameter = one_of(connection, "b.id", sorted(brand_ids))
-    rows = _rows(
-        f"SELECT b.id, b.timezone FROM campaigns_brand b WHERE {condition} ORDER BY b.id{for_update(connection)}",
-        [parameter],
-    )
-    return {brand_id: ZoneInfo(zone) for brand_id, zone in rows}
+    _rows(f"SELECT b.id FROM campaigns_brand b WHERE {condition} ORDER BY b.id{for_update(connection)}", [parameter])
 
 
 def _from_ledger(stale: Sequence[BrandDay], zones: Mapping[int, ZoneInfo]) -> dict[Hour, int]:

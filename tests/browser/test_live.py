@@ -6,13 +6,15 @@ import http.client
 import json
 from urllib.parse import urlsplit
 
+import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from campaigns.models import Campaign, Scope
 from campaigns.services.keys import create_key
 from tests import factories
 from tests.browser.product import Site
+from tests.browser.watching import Watch
 from tests.servers import Program
 
 SOON = 15_000
@@ -66,6 +68,41 @@ def test_the_page_of_a_campaign_tells_of_its_pause(page: Page, site: Site) -> No
     expect(status).to_contain_text("daily budget", timeout=SOON, ignore_case=True)
     expect(page.get_by_role("main")).to_contain_text("50.00")
     assert page.evaluate("window.bmStays"), "the page was loaded anew"
+
+
+@pytest.mark.parametrize("failure", ["answer", "connection"])
+def test_a_page_that_can_not_refresh_says_so_and_when_it_can_again(page: Page, watch: Watch, failure: str) -> None:
+    factories.campaign(factories.brand(now=timezone.now()), now=timezone.now())
+    page.goto("/admin/")
+    fresh, lost = page.get_by_text("Refreshes itself"), page.get_by_text("these figures are old")
+    expect(fresh).to_be_visible()
+    expect(lost).to_be_hidden()
+
+    def fail(route: Route) -> None:
+        if failure == "answer":
+            route.fulfill(status=502, body="Bad gateway")
+        else:
+            route.abort()
+
+    page.route("**/admin/live/**", fail)
+    expect(lost).to_be_visible(timeout=SOON)
+    expect(fresh).to_be_hidden()
+    page.unroute("**/admin/live/**")
+    expect(fresh).to_be_visible(timeout=SOON)
+    expect(lost).to_be_hidden()
+    watch.forgive("502" if failure == "answer" else "")
+
+
+def test_what_is_focused_stays_while_nothing_but_time_goes_on(page: Page, clockwork: dict[str, Program]) -> None:
+    now = timezone.now()
+    factories.campaign(factories.brand(now=now, name="Acme"), now=now)
+    page.goto("/admin/")
+    page.get_by_role("region", name="Brands, what needs attention first").get_by_role("link", name="Acme").focus()
+    page.evaluate("window.bmFocused = document.activeElement")
+    health = page.get_by_role("list", name="Health")
+    before = health.inner_text()
+    expect(health).not_to_have_text(before, timeout=SOON, use_inner_text=True)
+    assert page.evaluate("document.activeElement === window.bmFocused && document.contains(window.bmFocused)")
 
 
 def test_worker_and_beat_are_told_alive(page: Page, clockwork: dict[str, Program]) -> None:

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from campaigns.models import Brand, BrandLimit, Campaign, Edit, StatusChange
-from campaigns.services import bulk, catalog
+from campaigns.services import bulk, catalog, reviews
 from tests import factories
 from tests.factories import NOW, spend
 from tests.services.reading import why
@@ -123,7 +123,7 @@ CHANGES: dict[str, tuple[dict[str, str], dict[str, str | None], list[str]]] = {
     "raise": (
         {"field": "daily_budget", "how": "raise", "value": "12.5 %"},
         {"one": "37.51", "two": "11.25", "three": None},
-        ["Changes the daily budget of 2 campaigns.", "No campaign is paused or resumed by this.",
+        ["Changes the daily budget of 2 campaigns.", "No campaign would be paused or resumed.",
          "1 campaign stays as it is: no daily budget."],
     ),
     "lower": (
@@ -135,7 +135,7 @@ CHANGES: dict[str, tuple[dict[str, str], dict[str, str | None], list[str]]] = {
     "remove": (
         {"field": "daily_budget", "how": "remove"},
         {"one": None, "two": None, "three": None},
-        ["Changes the daily budget of 2 campaigns.", "No campaign is paused or resumed by this.",
+        ["Changes the daily budget of 2 campaigns.", "No campaign would be paused or resumed.",
          "1 campaign stays as it is: no daily budget."],
     ),
 }  # fmt: skip
@@ -166,9 +166,10 @@ def test_budgets_are_set_changed_by_percent_and_removed(client: Client, acme: Br
         ("set", "lots", "is not an amount"),
         ("set", "1e30", "out of range"),
         ("raise", "", "Give how many percent."),
-        ("raise", "0", "Give from 0 to 1,000 percent"),
-        ("raise", "1001", "Give from 0 to 1,000 percent"),
-        ("lower", "-5", "Give from 0 to 1,000 percent"),
+        ("raise", "0", "Give more than 0 and at most 1,000 percent to raise a budget by."),
+        ("raise", "1001", "Give more than 0 and at most 1,000 percent"),
+        ("lower", "-5", "Give more than 0 and at most 100 percent to lower a budget by."),
+        ("lower", "100.01", "Give more than 0 and at most 100 percent"),
         ("double", "1", "Select a valid choice"),
     ],
 )
@@ -275,7 +276,7 @@ def test_whoever_sees_some_brands_changes_only_theirs(acme: Brand) -> None:
     assert "Hidden" not in text(answer)
     assert "Secret" not in text(answer)
     press(client, answer, "apply")
-    client.post(url, {"ids": f"{foreign.pk}", "apply": "", "seal": bulk.Outcome({}, {}).seal})
+    client.post(url, {"ids": f"{foreign.pk}", "apply": "", "seal": reviews.Outcome({}, {}).seal})
     assert (why(ours), why(foreign)) == (["manual"], [])
 
 

@@ -223,7 +223,7 @@ def test_bad_rows_come_first_are_left_out_and_can_be_downloaded(client: Client, 
     sheet = "id,brand,campaign,external_id,daily_budget,flight_start,flight_end,hours\n" + "\n".join(r for r, _ in rows)
     page = upload(client, sheet)
     assert errors(page) == [(at, error) for at, (_, error) in enumerate(rows, start=2) if error]
-    assert said(page) == ["Changes 1 campaign.", "No campaign is paused or resumed by this.", "17 rows can't be taken."]
+    assert said(page) == ["Changes 1 campaign.", "No campaign would be paused or resumed.", "17 rows can't be taken."]
     assert "Apply the 1 good row" in text(page)
     done = press(client, page, "apply")
     one.refresh_from_db()

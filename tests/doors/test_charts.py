@@ -54,7 +54,7 @@ def test_days_lie_within_the_drawing(spent: list[int], budget: int | None) -> No
 
 @given(spent=st.lists(st.none() | amounts, min_size=24, max_size=24), usual=st.lists(amounts, min_size=24, max_size=24))
 def test_hours_lie_within_the_drawing(spent: list[int | None], usual: list[int]) -> None:
-    chart = charts.hours(spent, usual, "EUR", hour=3, summary="")
+    chart = charts.hours(spent, usual, "EUR", usual_days=7, hour=3, summary="")
     assert [mark.label for mark in chart.marks][:2] == ["00:00", "01:00"]
     assert max(places(chart)) <= 10_000
 

@@ -15,9 +15,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from campaigns.admin import effects
 from campaigns.models import Brand, BrandLimit, Campaign, Edit
-from campaigns.services import catalog
+from campaigns.services import bulk, catalog
 from tests import factories
 from tests.doors.test_admin import messages, page, save, shown_form
 from tests.factories import NOW, spend
@@ -96,7 +95,7 @@ def test_a_lower_budget_would_pause_and_a_higher_one_resume(client: Client, acme
 
 
 def test_a_change_without_effect_says_so_and_none_says_nothing(client: Client, acme: Brand, sale: Campaign) -> None:
-    assert effect(client, acme, daily_budget="200") == ["If saved: Pauses and resumes no campaign."]
+    assert effect(client, acme, daily_budget="200") == ["If saved: No campaign would be paused or resumed."]
     assert effect(client, acme) == []
 
 
@@ -173,9 +172,9 @@ def test_a_brand_too_large_to_try_out_is_not_tried(
     client: Client, acme: Brand, sale: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     factories.campaign(acme)
-    monkeypatch.setattr(effects, "MAX_TRIED", 1)
+    monkeypatch.setattr(bulk, "MAX_CAMPAIGNS", 1)
     assert effect(client, acme, daily_budget="0") == [
-        "If saved: Up to 2 campaigns may be paused or resumed, too many to try out beforehand."
+        "Up to 2 campaigns may be paused or resumed, too many to try out beforehand."
     ]
 
 
@@ -275,7 +274,7 @@ def test_budgets_are_shown_edited_tried_and_saved_in_place(client: Client, acme:
     assert why(sale) == []
     saved = client.post(page("budgets", Brand, acme.pk), fields, headers=SCRIPT)
     assert said(saved) == ["Paused Spring sale: daily budget of the brand spent."]
-    assert saved.headers["HX-Trigger"] == "bm-changed"
+    assert saved.headers["HX-Trigger-After-Swap"] == "bm-changed"
     assert "50.00 EUR" in saved.content.decode()
     assert why(sale) == ["brand_daily_budget"]
     assert Edit.objects.latest("pk").changes == {"daily_budget": ["100.00", "50.00"]}
@@ -285,7 +284,7 @@ def test_budgets_are_shown_edited_tried_and_saved_in_place(client: Client, acme:
 def test_budgets_that_cant_be_are_refused_in_the_form(client: Client, acme: Brand) -> None:
     response = budgets(client, acme, daily_budget="-1")
     assert "A budget can&#x27;t be negative" in response.content.decode()
-    assert "HX-Trigger" not in response.headers
+    assert "HX-Trigger-After-Swap" not in response.headers
     acme.refresh_from_db()
     assert acme.daily_budget == Decimal(100)
 

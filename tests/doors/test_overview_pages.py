@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from typing import Any
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -88,6 +89,15 @@ class TestCampaign:
         assert "30.00 EUR over" in shown
         assert "20:00–23:00" in shown
 
+    def test_since_when_it_is_paused_whatever_came_in_between(self, client: Client, sale: Campaign, anna: User) -> None:
+        catalog.pause(campaign_id=sale.pk, now=NOW - timedelta(hours=4), by=Actor(user_id=anna.pk))
+        spend(sale, 130, now=NOW - timedelta(hours=1))
+        assert "Paused since 10:00: paused by a person, daily budget of the brand spent." in text(client, url(sale))
+        catalog.resume(campaign_id=sale.pk, now=NOW, by=Actor(user_id=anna.pk))
+        shown = text(client, url(sale))
+        assert "Paused since 10:00: daily budget of the brand spent." in shown
+        assert "Pause lifted 14:00 by anna; still paused: daily budget of Acme spent; resumes at midnight" in shown
+
     def test_a_persons_pause_is_told_with_name_and_note(self, client: Client, sale: Campaign, anna: User) -> None:
         catalog.pause(campaign_id=sale.pk, now=NOW, by=Actor(user_id=anna.pk), note="wrong creative")
         shown = text(client, url(sale))
@@ -165,6 +175,23 @@ class TestBrand:
         assert "Its budgets bind each campaign alone: 10.00 USD a day, no limit a month." in shown
         assert "0 of 1 campaign may spend now." in shown
 
+    def test_what_archived_campaigns_spent_is_not_lost(self, client: Client, acme: Brand, sale: Campaign) -> None:
+        spend(factories.campaign(acme), 40)
+        spend(sale, 20)
+        catalog.archive_campaign(campaign_id=sale.pk, now=NOW)
+        assert "Archived campaigns 20.00 EUR" in text(client, url(acme))
+
+    def test_who_may_see_brands_only_sees_no_campaigns(self, acme: Brand, sale: Campaign) -> None:
+        catalog.pause(campaign_id=sale.pk, now=NOW, note="a secret note")
+        vera = User.objects.create_user("vera", is_staff=True)
+        vera.user_permissions.add(Permission.objects.get(codename="view_brand"))
+        client = Client()
+        client.force_login(vera)
+        shown = text(client, url(acme))
+        assert "Acme" in shown
+        assert "Spring sale" not in shown
+        assert "a secret note" not in shown
+
     def test_one_without_campaigns_says_what_to_do(self, client: Client, acme: Brand) -> None:
         assert "No campaigns yet. Add one" in text(client, url(acme))
 
@@ -205,6 +232,7 @@ class TestDashboard:
         shown = text(client, f"{reverse('admin:index')}?currency=JPY")
         assert "Spend by hour today, JPY" in shown
         assert "12:00 500 JPY" in shown
+        assert "days before" not in shown  # there are none yet
         assert "Spend by hour today, EUR" in text(client, f"{reverse('admin:index')}?currency=EUR")
 
 
@@ -218,13 +246,13 @@ class TestRefreshing:
         self, client: Client, sale: Campaign, address: str
     ) -> None:
         asks = poll_of(client.get(address).content.decode())
-        assert client.get(asks, headers=HTMX).status_code == 204
+        assert is_left_alone(client.get(asks, headers=HTMX))
         spend(sale, 120)
         answer = client.get(asks, headers=HTMX)
         assert answer.status_code == 200
         assert answer.content.decode().lstrip().startswith('<div id="live"')
         assert "120.00" in words_of(answer.content.decode())
-        assert client.get(poll_of(answer.content.decode()), headers=HTMX).status_code == 204
+        assert is_left_alone(client.get(poll_of(answer.content.decode()), headers=HTMX))
 
     @pytest.mark.parametrize("address", ["brand", "campaign", "dashboard"], indirect=True)
     def test_who_was_logged_out_is_led_to_the_login_and_gets_no_login_in_the_page(
@@ -232,10 +260,9 @@ class TestRefreshing:
     ) -> None:
         asks = poll_of(client.get(address).content.decode())
         client.logout()
-        answer = client.get(asks, headers=HTMX)
+        answer = client.get(asks, headers={**HTMX, "HX-Current-URL": f"http://testserver{address}"})
         assert (answer.status_code, answer.content) == (200, b"")
-        assert answer.headers["HX-Redirect"].startswith(reverse("admin:login"))
-        assert f"next={address}" in answer.headers["HX-Redirect"]
+        assert answer.headers["HX-Redirect"] == f"{reverse('admin:login')}?next={address}"
 
     def test_a_made_up_digest_is_no_trouble(self, client: Client, sale: Campaign) -> None:
         for digest in ("", "x", '"><script>', "0" * 5_000):
@@ -247,6 +274,28 @@ class TestRefreshing:
         spend(sale, 1)
         asks = poll_of(client.get(f"{reverse('admin:index')}?currency=EUR").content.decode())
         assert "currency=EUR" in asks
+
+    def test_the_health_strip_is_told_anew_each_time_and_takes_nothing_else_along(self, client: Client) -> None:
+        factories.campaign()
+        enforce_all(now=NOW)
+        asks = poll_of(client.get(reverse("admin:index")).content.decode())
+        with time_machine.travel(NOW + timedelta(seconds=20), tick=False):
+            answer = client.get(asks, headers=HTMX)
+        assert is_left_alone(answer)
+        assert 'hx-swap-oob="true"' in answer.content.decode()
+        assert "20 s ago" in answer.content.decode()
+
+    def test_who_is_logged_out_over_a_form_keeps_the_form(self, client: Client, acme: Brand) -> None:
+        address = reverse("admin:campaigns_brand_effect", args=[acme.pk])
+        client.logout()
+        answer = client.post(address, {"name": "Other"}, headers=HTMX)
+        assert answer.status_code == 401
+        assert answer.content.decode() == "You have been logged out. Log in in another tab, then go on here."
+
+
+def is_left_alone(answer: Any) -> bool:
+    """Whether a page that asked for its part is told to leave it as it is."""
+    return bool(answer.status_code == 204 or answer.headers.get("HX-Reswap") == "none")
 
 
 def poll_of(body: str) -> str:

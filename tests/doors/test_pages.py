@@ -37,7 +37,7 @@ def test_healthz_answers_when_all_is_well(visitor: Client) -> None:
 
 @pytest.mark.django_db
 def test_healthz_tells_of_missing_migrations(visitor: Client) -> None:
-    MigrationRecorder(connection).record_unapplied("campaigns", "0003_pages")
+    MigrationRecorder(connection).record_unapplied("campaigns", "0004_journal_by_brand")
     answer = visitor.get("/healthz")
     assert answer.status_code == 503
     assert answer.json()["reason"] == "Migrations are missing: run manage.py migrate."

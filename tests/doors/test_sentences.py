@@ -160,7 +160,7 @@ def test_a_raised_budget() -> None:
         "daily budget of Acme no longer spent, 1,000.00 of 2,000.00 USD"
     )
     gone = resumed(DAILY, Cause.BUDGET, limits={DAILY: Limit(None, 1_000 * UNIT)})
-    assert gone.endswith("a budget was changed; daily budget of Acme no longer spent, 1,000.00 USD of no limit")
+    assert gone.endswith("a budget was changed; daily budget of Acme no longer spent, 1,000.00 USD without a limit now")
 
 
 def test_an_adjustment_that_lifts_a_pause() -> None:
@@ -214,7 +214,10 @@ def test_a_person_pauses_and_resumes_what_is_paused_anyway() -> None:
         "Still paused 14:02 Europe/Paris by maria: wait; outside its hours"
     )
     assert told(both, Reason.SCHEDULE, Cause.PERSON, actor="maria") == (
-        "Still paused 14:02 Europe/Paris by maria: outside its hours"
+        "Pause lifted 14:02 Europe/Paris by maria; still paused: outside its hours"
+    )
+    assert told(both, Reason.SCHEDULE, Cause.PERSON, actor="maria", note="go") == (
+        "Pause lifted 14:02 Europe/Paris by maria: go; still paused: outside its hours"
     )
 
 
@@ -231,6 +234,8 @@ def test_whatever_happened_there_is_a_sentence_that_names_the_zone_once(
         limits = {reason: Limit(UNIT, UNIT) for reason in why | then}
         sentence = told(why, then, cause, limits=limits, resumes_at=resumes_at if then else None)
         assert sentence.count("Europe/Paris") == 1
-        assert sentence.startswith("Resumed" if not then else "Still paused" if why else "Paused")
+        lifted = cause is Cause.PERSON and Reason.MANUAL in why & ~then
+        still = "Pause lifted" if lifted else "Still paused"
+        assert sentence.startswith("Resumed" if not then else still if why else "Paused")
         assert "; ;" not in sentence
         assert sentence.rstrip(": ;") == sentence

@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 
 from campaigns.models import Brand, BrandCounter, BrandHour, Campaign, StatusChange
 from campaigns.queries.listing import brand_figures
-from campaigns.queries.overview import BrandAttention, CurrencyHours, Level, Overview, PeriodSpend, overview
+from campaigns.queries.overview import (
+    BrandAttention,
+    CurrencyHours,
+    Level,
+    Overview,
+    PeriodSpend,
+    latest_changes,
+    overview,
+)
 from campaigns.queries.standing import Limit
 from campaigns.rules import money
 from campaigns.rules.reasons import Reason
@@ -206,6 +214,8 @@ def test_a_brand_is_told_with_its_clock_limits_and_campaigns() -> None:
             active=1,
             campaigns=2,
             level=Level.FINE,
+            day_each=None,
+            month_each=None,
         )
     ]
 
@@ -459,3 +469,20 @@ def test_its_statements_do_not_grow(limited: bool) -> None:
     many = statements()
     assert len(many) == len(few) <= (10 if limited else 9)
     assert not any("spendlog" in sql for sql in many)
+
+
+def test_the_journal_is_told_as_it_was_when_the_scope_has_changed_since() -> None:
+    """What was paused by the sum of the brand is not told as if a campaign alone had spent the budget."""
+    brand = factories.brand(daily_budget=100)
+    one, two = factories.campaign(brand), factories.campaign(brand)
+    factories.spend(one, 40)
+    factories.spend(two, 60)
+    catalog.update_brand(brand_id=brand.pk, budget_scope="campaign", now=NOW + HOUR)
+    paused = [change for change in latest_changes(now=NOW + HOUR) if change.to_reasons]
+    assert {change.limits[Reason.BRAND_DAILY_BUDGET] for change in paused} == {Limit(100 * UNIT, 100 * UNIT)}
+
+
+def test_a_brand_whose_budgets_bind_each_campaign_alone_is_told_with_what_each_may_spend() -> None:
+    factories.campaign(factories.brand(daily_budget=10, monthly_budget=20, budget_scope="campaign"))
+    (brand,) = seen().attention
+    assert (brand.day.budget, brand.day_each, brand.month_each) == (None, 10 * UNIT, 20 * UNIT)

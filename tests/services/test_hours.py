@@ -251,7 +251,7 @@ def test_runs_side_by_side_count_nothing_twice() -> None:
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_who_has_read_less_of_the_ledger_does_not_write_last() -> None:
+def test_what_was_written_by_who_has_read_less_is_found_by_the_next_run() -> None:
     campaign = factories.campaign()
     factories.spend(campaign, 1)
 
@@ -260,8 +260,21 @@ def test_who_has_read_less_of_the_ledger_does_not_write_last() -> None:
         return sum_hours(now=NOW)
 
     meeting = meet(lambda: sum_hours(now=NOW), spend_and_sum, at=(hours, "_from_ledger"), when="after")
-    assert meeting.waited
+    assert not meeting.waited  # nothing is locked while the ledger is read
+    assert by_day(stored())[campaign.brand_id, TODAY] == UNIT  # of the one that read first and wrote last
+    assert sum_hours(now=NOW) == 1
     assert stored() == of_the_ledger()
+
+
+def test_a_brand_that_moves_gets_the_hours_of_its_new_clock() -> None:
+    brand = factories.brand(timezone="UTC")
+    factories.spend(factories.campaign(brand), 20, at=NOW - 2 * HOUR)
+    sum_hours(now=NOW)
+    assert by_hour(brand) == {10: 20 * UNIT}
+    catalog.update_brand(brand_id=brand.pk, timezone="America/New_York", now=NOW)
+    assert stored() == {}
+    sum_hours(now=NOW)
+    assert by_hour(brand) == {6: 20 * UNIT}
 
 
 @pytest.mark.postgresql

@@ -37,6 +37,16 @@
     document.addEventListener("click", soon, { signal });
   }
 
+  /** Say that the effect can't be told: what stands there is of other values. */
+  function failed({ target, detail }) {
+    if (!(target instanceof Element) || !target.hasAttribute("data-bm-effect")) return;
+    const told = detail.xhr && detail.xhr.status === 401 ? detail.xhr.responseText : "";
+    const line = document.createElement("p");
+    line.className = "bm-effect-lines";
+    line.textContent = told || "What saving would do can't be told right now.";
+    target.replaceChildren(line);
+  }
+
   function watchAll(root) {
     root.querySelectorAll("[data-bm-effect]:not([data-bm-watched])").forEach((area) => {
       area.setAttribute("data-bm-watched", "");
@@ -44,6 +54,7 @@
     });
   }
 
+  for (const name of ["htmx:responseError", "htmx:sendError"]) document.addEventListener(name, failed);
   document.addEventListener("DOMContentLoaded", () => setTimeout(() => watchAll(document), 0)); // after the other scripts
   document.addEventListener("htmx:load", ({ target }) => watchAll(target));
 })();

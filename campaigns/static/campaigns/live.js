@@ -1,4 +1,4 @@
-/* Says when a page that refreshes itself can't, and lets one in the background rest. */
+/* Says when a page that refreshes itself can't, and lets one rest that is in the background or being edited. */
 (function () {
   "use strict";
 
@@ -8,20 +8,17 @@
     });
   }
 
+  // Not the target of the event: by the time of an answer the part has been replaced.
   function isLive(event) {
-    return event.target instanceof Element && event.target.id === "live";
+    var asked = event.detail.requestConfig && event.detail.requestConfig.elt;
+    return Boolean(asked) && asked.id === "live";
   }
 
   document.addEventListener("htmx:beforeRequest", function (event) {
-    if (isLive(event) && document.hidden) event.preventDefault();
+    // A page whose budgets are being edited must not lead away to the login, and needs no new figures.
+    if (isLive(event) && (document.hidden || document.querySelector("form#bm-budgets"))) event.preventDefault();
   });
-  document.addEventListener("htmx:sendError", function (event) {
-    if (isLive(event)) say("lost");
-  });
-  document.addEventListener("htmx:responseError", function (event) {
-    if (isLive(event)) say("lost");
-  });
-  document.addEventListener("htmx:afterOnLoad", function (event) {
-    if (isLive(event)) say("live");
+  document.addEventListener("htmx:afterRequest", function (event) {
+    if (isLive(event)) say(event.detail.successful ? "live" : "lost");
   });
 })();
