@@ -6,9 +6,12 @@ BIN := .venv/bin
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r $(1) \
 	|| { echo "uv could not install $(1), trying pip"; $(BIN)/python -m pip install --quiet --require-hashes -r $(1); }
 
+MODEL_EXAMPLES ?= 500
+FUZZ_INPUTS ?= 100000
+
 CHROMIUM_PATH = $(BIN)/python -m tests.browser.chromium
 
-.PHONY: help run setup setup-dev browser test lint types imports test-sqlite test-postgresql screenshots format lock clean
+.PHONY: help run setup setup-dev browser test lint types imports test-sqlite test-postgresql model fuzz screenshots format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -66,6 +69,14 @@ test-sqlite: setup-dev ## The tests on SQLite
 
 test-postgresql: setup-dev browser ## The tests on a real PostgreSQL, and those in a real browser
 	$(BIN)/python -m pytest --numprocesses=2 --database=postgresql
+
+model: setup-dev ## The services against an oracle, for long. MODEL_EXAMPLES=100 for less
+	TEST_MODEL_EXAMPLES=$(MODEL_EXAMPLES) $(BIN)/python -m pytest tests/model -q -s --database=sqlite
+	TEST_MODEL_EXAMPLES=$(MODEL_EXAMPLES) $(BIN)/python -m pytest tests/model -q -s --database=postgresql
+
+fuzz: setup-dev ## Every reader with 100,000 inputs. FUZZ_INPUTS=1000 for less
+	TEST_FUZZ_INPUTS=$(FUZZ_INPUTS) $(BIN)/python -m pytest tests/fuzz -q -s --database=sqlite
+	TEST_FUZZ_INPUTS=$(FUZZ_INPUTS) $(BIN)/python -m pytest tests/fuzz -q -s --database=postgresql -k feed
 
 screenshots: browser ## Picture the demo's pages anew, in docs/screenshots
 	$(BIN)/python -m tests.browser.screenshots

@@ -6,9 +6,10 @@ The schedule is plain intervals on purpose: no task depends on being run at a pa
 
 import os
 
-from celery import Celery, signals
+from celery import Celery, Task, signals
 from django.conf import settings
 
+from budget_management import logs
 from campaigns.gateways import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "budget_management.settings")
@@ -66,6 +67,17 @@ def _configuration() -> dict[str, object]:
 @signals.setup_logging.connect
 def _leave_logging_to_django(**_: object) -> None:
     """Be there: with a receiver of this signal Celery keeps its hands off the loggers."""
+
+
+@signals.task_prerun.connect
+def _name_the_task(task_id: str, task: Task[..., object], **_: object) -> None:
+    """Let every log line of a task carry which it is."""
+    logs.context.set({"task": task.name, "task_id": task_id})
+
+
+@signals.task_postrun.connect
+def _forget_the_task(**_: object) -> None:
+    logs.context.set({})
 
 
 app = Celery("budget_management")

@@ -88,8 +88,16 @@ class Environment(BaseSettings):
     spend_max_ahead_seconds: PositiveInt = Field(
         default=300, le=A_DAY, description="Spend dated further into the future than this is rejected."
     )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="What /metrics is asked with as a bearer token; unset: only from private addresses, past no proxy.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least severe message that is printed."
+    )
+
+    log_format: Literal["json", "console"] | None = Field(
+        default=None, description="How log lines are written; unset: `json` in production, else `console`."
     )
 
     @model_validator(mode="before")
@@ -160,6 +168,11 @@ class Environment(BaseSettings):
     def production(self) -> bool:
         """Whether this is the mode that insists on its own database, broker and secrets."""
         return self.environment == "production"
+
+    @property
+    def log_lines(self) -> str:
+        """How log lines are written: json or console."""
+        return self.log_format or ("json" if self.production else "console")
 
     def signing_key(self) -> str:
         """Return SECRET_KEY, or the one that embedded mode made for itself on its first start."""

@@ -198,6 +198,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 SESSION_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "campaigns.views.csrf_failed"
 
 # --- Logging -------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ urlpatterns = [
     path("", include("campaigns.urls")),
 ]
 
+handler400 = "campaigns.views.bad_request"
 handler403 = "campaigns.views.forbidden"
 handler404 = "campaigns.views.not_found"
 handler500 = "campaigns.views.server_error"

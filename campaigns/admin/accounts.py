@@ -122,6 +122,7 @@ class UserAdmin(PlainUserAdmin[User], BaseAdmin[User]):
     """People. Closed to people with a limit, who could lift it here."""
 
     brand_path = None
+    id_fields = ("brands",)
     form = PersonForm
     add_form = NewPersonForm
     add_form_template = None

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
 from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import QuerySet
 from django.db.models.fields.related import RelatedField
 from django.forms import Form, ModelChoiceField
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from unfold.decorators import action as unfold_action
@@ -129,7 +132,22 @@ def action(
     decorate = unfold_action(
         description=description, permissions=permissions, icon=icon, variant=variant, dialog=dialog
     )
-    return cast("Callable[[_Method], _Method]", decorate)
+    return cast("Callable[[_Method], _Method]", decorate if dialog is None else lambda verb: _in_page(decorate(verb)))
+
+
+def _in_page(dialog: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Show a dialog only over the page of a row that there is; who comes by its address is led to that page."""
+
+    @functools.wraps(dialog)
+    def view(page: BaseAdmin[Any], request: HttpRequest, object_id: str, **kwargs: Any) -> HttpResponse:
+        row = page.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404(f"There is no such {page.opts.verbose_name}.")
+        shown = dialog(page, request, object_id=object_id, **kwargs)  # which also looks whether the person may
+        by_address = request.method == "GET" and "HX-Request" not in request.headers
+        return HttpResponseRedirect(page.row_url(row)) if by_address else shown
+
+    return view
 
 
 class CappedPaginator(Paginator[Any]):
@@ -171,11 +189,23 @@ class FiguresChangeList(ChangeList):
         return cast("BaseAdmin[Any]", self.model_admin).row_url(result)
 
 
+def _may_be_id(text: str) -> bool:
+    """Whether a form may have sent this as the id of a row; nothing at all is no choice."""
+    return not text or (text.isascii() and text.isdecimal() and not _is_impossible_id(text))
+
+
+def _is_impossible_id(value: object) -> bool:
+    """Whether an address names an id that no row can have: SQLite can't even be asked for it."""
+    texts = map(str, value if isinstance(value, list) else [value])
+    return any(text.isdecimal() and (len(text) > 19 or int(text) > lookup.MAX_ID) for text in texts)
+
+
 class AutocompleteForm(UnfoldAutocompleteForm):
     """Chooses what a list is filtered by, among what the person may see: also the name of what is chosen is one."""
 
-    def __init__(self, request: HttpRequest, name: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(request, name, *args, **kwargs)
+    def __init__(self, request: HttpRequest, name: str, *args: Any, data: dict[str, Any], **kwargs: Any) -> None:
+        possible = {key: value for key, value in data.items() if not _is_impossible_id(value)}
+        super().__init__(request, name, *args, data=possible, **kwargs)
         field = cast("ModelChoiceField[Any]", self.fields[name])
         shown_by = admin.site.get_model_admin(cast("QuerySet[Any]", field.queryset).model)
         field.queryset = shown_by.get_queryset(request)
@@ -188,9 +218,7 @@ class AutocompleteFilter(UnfoldAutocompleteFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow the list; an address may name an id that no row can have."""
-        values = self.used_parameters.values()
-        wanted = [str(one) for value in values for one in (value if isinstance(value, list) else [value])]
-        if any(one.isdecimal() and int(one) > lookup.MAX_ID for one in wanted):
+        if any(map(_is_impossible_id, self.used_parameters.values())):
             return queryset.none()
         found = super().queryset(request, queryset)
         return queryset.none() if found is None else found
@@ -253,6 +281,33 @@ class BaseAdmin(UnfoldModelAdmin[_Model]):
         if self.admin_site.is_registered(db_field.remote_field.model):
             return self.admin_site.get_model_admin(db_field.remote_field.model).get_queryset(request)
         return super().get_field_queryset(db, db_field, request)
+
+    id_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields of the form, beside the autocompleting ones, whose values are ids of rows."""
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[_Model], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        """Run an action; what is no id can't have been selected."""
+        if not all(map(_may_be_id, request.POST.getlist(ACTION_CHECKBOX_NAME))):
+            self.message_user(request, "Something was selected that is not in this list.", messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset, *args, **kwargs)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show or save the form. What is no id is an id of nothing, which the field refuses in words."""
+        for name in (*self.autocomplete_fields, *self.id_fields):
+            if not all(map(_may_be_id, request.POST.getlist(name))):
+                posted = request.POST.copy()
+                posted[name] = "0"
+                request.POST = posted  # type: ignore[assignment]  # Django's own way to change what was posted
+        return super().changeform_view(request, object_id, form_url, extra_context)
 
     def add_figures(self, request: HttpRequest, rows: Sequence[_Model]) -> dict[int, Any]:
         """Return what is shown beside the rows, by id, in a constant number of queries."""

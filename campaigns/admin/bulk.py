@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -23,20 +23,17 @@ from unfold import widgets
 
 from campaigns.admin import words
 from campaigns.admin.base import BaseAdmin, action, actor, moment
-from campaigns.admin.forms import one_line
+from campaigns.admin.forms import NoteField
 from campaigns.models import Campaign
 from campaigns.rules import money
 from campaigns.rules.errors import BudgetError
-from campaigns.rules.texts import MAX_NOTE, TextError, check_note
-from campaigns.services import bulk
-from campaigns.services.bulk import BudgetChange, How, Outcome, State
+from campaigns.services import bulk, reviews
+from campaigns.services.bulk import BudgetChange, How
+from campaigns.services.reviews import Outcome, State, Work
 from campaigns.services.status import Actor
 
 MAX_SHOWN = 200
 """Campaigns that a review shows one by one."""
-
-MAX_PERCENT = Decimal(1_000)
-"""The most percent by which a budget is raised at once: more is a slip of the finger."""
 
 
 class Verb(enum.StrEnum):
@@ -69,22 +66,11 @@ class _Form(forms.Form):
 class NotedForm(_Form):
     """Asks for a note."""
 
-    note = forms.CharField(
+    note = NoteField(
         label="Note",
-        required=False,
-        max_length=MAX_NOTE,
         widget=widgets.UnfoldAdminTextInputWidget(attrs={"placeholder": "Why"}),
         help_text="Optional. Kept in the journal of each campaign, with your name.",
     )
-
-    def clean_note(self) -> str:
-        """Take it as one line, and refuse at the field what the service would."""
-        note = one_line(self.cleaned_data["note"])
-        try:
-            check_note(note)
-        except TextError as error:
-            raise ValidationError(str(error)) from error
-        return note
 
 
 class BudgetsForm(_Form):
@@ -118,8 +104,8 @@ class BudgetsForm(_Form):
         data = super().clean() or self.cleaned_data
         how = data.get("how")
         try:
-            data["value"] = None if how == How.REMOVE else _value(data.get("value", ""), percent=how != How.SET)
-        except money.MoneyError as error:
+            data["value"] = _value(data.get("value", ""), How(how)) if how and how != How.REMOVE else None
+        except (BudgetError, money.MoneyError) as error:
             self.add_error("value", str(error))
         return data
 
@@ -130,13 +116,13 @@ class BudgetsForm(_Form):
         return BudgetChange(data["field"], How(data["how"]), data["value"])
 
 
-def _value(text: str, *, percent: bool) -> Decimal:
+def _value(text: str, how: How) -> Decimal:
+    percent = how is not How.SET
     if not text.strip():
-        raise money.MoneyError("Give how many percent." if percent else "Give an amount.")
+        raise BudgetError("Give how many percent." if percent else "Give an amount.")
     micros = money.to_micros(text.strip().removesuffix("%").strip()) if percent else money.parse_budget(text.strip())
     value = money.from_micros(micros or 0)
-    if percent and not 0 < value <= MAX_PERCENT:
-        raise money.MoneyError(f"Give from 0 to {MAX_PERCENT:,} percent; choose above whether to raise or to lower.")
+    bulk.check_percent(how, value)
     return value
 
 
@@ -149,12 +135,12 @@ class Wish:
     note: str = ""
     change: BudgetChange | None = None
 
-    def work(self, now: datetime, by: Actor) -> Callable[[], object]:
-        """Return the service's verb with all that it takes."""
+    def work(self, now: datetime, by: Actor) -> Work:
+        """Return the service's verb with all that it takes, but for the campaigns."""
         if self.change is not None:
-            return partial(bulk.change_budgets, self.ids, self.change, now=now, by=by)
+            return partial(bulk.change_budgets, change=self.change, now=now, by=by)
         verb = bulk.pause_campaigns if self.verb is Verb.PAUSE else bulk.resume_campaigns
-        return partial(verb, self.ids, now=now, by=by, note=self.note)
+        return partial(verb, now=now, by=by, note=self.note)
 
 
 class Row(NamedTuple):
@@ -229,7 +215,7 @@ class BulkAdmin(BaseAdmin[Campaign]):
 
     def _review(self, request: HttpRequest, wish: Wish, form: _Form, *, notice: str = "") -> HttpResponse:
         try:
-            outcome = bulk.rehearse(wish.work(moment(request), actor(request)), wish.ids)
+            outcome = reviews.rehearse(wish.work(moment(request), actor(request)), wish.ids)
         except BudgetError as error:
             return self._bulk_page(request, wish.verb, form, notice=str(error))
         return self._bulk_page(request, wish.verb, form, wish=wish, outcome=outcome, notice=notice)
@@ -237,7 +223,7 @@ class BulkAdmin(BaseAdmin[Campaign]):
     def _apply(self, request: HttpRequest, wish: Wish, form: _Form) -> HttpResponse:
         work = wish.work(moment(request), actor(request))
         try:
-            outcome = bulk.apply(work, wish.ids, seen=form.cleaned_data["seal"])
+            outcome = reviews.apply(work, wish.ids, seen=form.cleaned_data["seal"])
         except BudgetError as error:
             return self._review(request, wish, form, notice=str(error))
         done = [(sentence, messages.SUCCESS if is_done else messages.INFO) for sentence, is_done in told(wish, outcome)]
@@ -347,7 +333,7 @@ def told(wish: Wish, outcome: Outcome, *, would: bool = False) -> list[tuple[str
             (f"{words.count(still, 'campaign')} no longer paused by a person, but still for other reasons.", True)
         )
     if wish.change is not None and changed and not paused and not resumed:
-        found.append(("No campaign is paused or resumed by this.", False))
+        found.append((f"No campaign {'would be' if would else 'was'} paused or resumed.", False))
     if kept:
         stay = "stays as it is" if len(kept) == 1 else "stay as they are"
         found.append((f"{words.count(len(kept), 'campaign')} {stay}: {_why_kept(wish, kept)}.", False))

@@ -216,13 +216,7 @@ class CampaignAdmin(BulkAdmin, CampaignSheets, OverviewAdmin[Campaign], TryingAd
     )
     def pause(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
         """Pause one, with a note."""
-
-        def verb(row: Campaign) -> tuple[str, int]:
-            now, note = moment(request), form.cleaned_data["note"]
-            catalog.pause(campaign_id=row.pk, now=now, by=actor(request), note=note)
-            return telling.status_message(row, now)
-
-        return self.act(request, object_id, verb)
+        return self._set_pause(request, form, object_id, catalog.pause)
 
     @action(
         description="Resume",
@@ -235,10 +229,14 @@ class CampaignAdmin(BulkAdmin, CampaignSheets, OverviewAdmin[Campaign], TryingAd
     )
     def resume(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
         """Lift a person's pause of one, with a note."""
+        return self._set_pause(request, form, object_id, catalog.resume)
 
+    def _set_pause(
+        self, request: HttpRequest, form: Form, object_id: str, service: Callable[..., Change | None]
+    ) -> HttpResponse:
         def verb(row: Campaign) -> tuple[str, int]:
             now, note = moment(request), form.cleaned_data["note"]
-            catalog.resume(campaign_id=row.pk, now=now, by=actor(request), note=note)
+            service(campaign_id=row.pk, now=now, by=actor(request), note=note)
             return telling.status_message(row, now)
 
         return self.act(request, object_id, verb)

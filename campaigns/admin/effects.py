@@ -28,22 +28,20 @@ from campaigns.queries import listing
 from campaigns.rules import reasons
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.verdict import BudgetScope
-from campaigns.services import catalog
+from campaigns.services import bulk, catalog
 from campaigns.services.rehearsal import RehearsalBusyError, rehearse
 from campaigns.services.status import Actor, Change
-
-MAX_TRIED = 5_000
-"""Campaigns of a brand up to which a change is tried out: a rehearsal locks them all."""
 
 _Row = TypeVar("_Row", bound=models.Model)
 
 
 class Line(NamedTuple):
-    """One sentence about an effect, with the name of its icon and its tone."""
+    """One sentence about an effect, with the name of its icon and its tone. tells: whether it tells the effect."""
 
     text: str
     icon: str = "check"
     tone: str = "gray"
+    tells: bool = True
 
 
 def told(changes: Sequence[Change], *, saved: bool = False) -> list[Line]:
@@ -55,7 +53,8 @@ def told(changes: Sequence[Change], *, saved: bool = False) -> list[Line]:
         stays = "stays" if others == 1 else "stay"
         lines.append(Line(f"{words.count(others, 'campaign')} {stays} paused, for other reasons than before.", "info"))
     if not lines:
-        lines.append(Line("Saved. No campaign was paused or resumed." if saved else "Pauses and resumes no campaign."))
+        nothing = "Saved. No campaign was paused or resumed." if saved else "No campaign would be paused or resumed."
+        lines.append(Line(nothing))
     return lines
 
 
@@ -73,7 +72,12 @@ def standing_after(campaign: Campaign, *, was_active: bool, now: datetime) -> li
 def wrong(form: ModelForm[Any]) -> list[Line]:
     """Return what is wrong with a form, each field with its first sentence."""
     return [
-        Line(str(found[0]) if name == NON_FIELD_ERRORS else f"{form.fields[name].label}: {found[0]}", "error", "red")
+        Line(
+            str(found[0]) if name == NON_FIELD_ERRORS else f"{form.fields[name].label}: {found[0]}",
+            "error",
+            "red",
+            tells=False,
+        )
         for name, found in form.errors.items()
     ]
 
@@ -133,15 +137,17 @@ class TryingAdmin(ServiceAdmin[_Row]):
         if not form.has_changed():
             return []
         affected = self.affected(row)
-        if affected > MAX_TRIED:
+        if affected > bulk.MAX_CAMPAIGNS:
             many = words.count(affected, "campaign")
-            return [Line(f"Up to {many} may be paused or resumed, too many to try out beforehand.", "info")]
+            return [
+                Line(f"Up to {many} may be paused or resumed, too many to try out beforehand.", "info", tells=False)
+            ]
         try:
             return rehearse(lambda: self.outcome(row, self.store(row, form, now=now, by=by), now))
         except RehearsalBusyError as error:
-            return [Line(str(error), "hourglass_top")]
+            return [Line(str(error), "hourglass_top", tells=False)]
         except BudgetError as error:
-            return [Line(str(error), "error", "red")]
+            return [Line(str(error), "error", "red", tells=False)]
 
 
 class BudgetsAdmin(TryingAdmin[Brand]):
@@ -203,7 +209,7 @@ class BudgetsAdmin(TryingAdmin[Brand]):
             return HttpResponseRedirect(self.row_url(brand))
         brand.refresh_from_db()
         response = self._budgets(request, brand, lines=lines, back=True)
-        response["HX-Trigger"] = "bm-changed"
+        response["HX-Trigger-After-Swap"] = "bm-changed"
         return response
 
     def _store_budgets(self, request: HttpRequest, brand: Brand, form: Any) -> list[Change]:

@@ -29,24 +29,29 @@ _PAINTED = "grid_painted"
 """Sent by the grid's script: the person saw only the form of hours that is chosen, and can't have mixed them up."""
 
 
-class NoteForm(DialogForm):
-    """Asks for a note in a dialog."""
+class NoteField(forms.CharField):
+    """A note that need not be given, taken as one line; refuses what the service would."""
 
-    note = forms.CharField(
-        required=False,
-        max_length=MAX_NOTE,
-        widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
-        help_text="Optional. Kept in the journal with your name.",
-    )
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, max_length=MAX_NOTE, **kwargs)
 
-    def clean_note(self) -> str:
-        """Take it as one line, and refuse at the field what the service would."""
-        note = one_line(self.cleaned_data["note"])
+    def clean(self, value: Any) -> str:
+        """Read it."""
+        note = one_line(super().clean(value))
         try:
             check_note(note)
         except TextError as error:
             raise ValidationError(str(error)) from error
         return note
+
+
+class NoteForm(DialogForm):
+    """Asks for a note in a dialog."""
+
+    note = NoteField(
+        widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
+        help_text="Optional. Kept in the journal with your name.",
+    )
 
 
 class _BudgetForm(ServiceForm[Any]):
@@ -264,7 +269,9 @@ class CampaignForm(_BudgetForm):
 
     def schedule_changed(self) -> bool:
         """Whether the person has chosen other hours than there were."""
-        changed, form = set(self.changed_data), self.cleaned_data["hours"] or ALWAYS
+        changed, form = set(self.changed_data), self.cleaned_data["hours"]
+        if not form:
+            return False  # nothing was chosen, not even "at any hour"
         touched = {WINDOW: _WINDOW_FIELDS, GRID: {"grid"}}.get(form, set())
         return "hours" in changed or bool(changed & touched)
 

@@ -109,13 +109,17 @@ class OverviewAdmin(ServiceAdmin[_Row]):
         if obj is not None:
             context["tabs"] = self.tabs(request, obj, "change")
             context["show_history"] = False  # the page beside it tells of the edits
+            context["show_save_and_add_another"] = False  # beside Save it is too easily pressed
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Lead to the record of edits, which also tells what programs did, and from which value to which."""
-        return HttpResponseRedirect(filtered("edit", **{f"{self.opts.model_name}__id__exact": unquote(object_id)}))
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            return HttpResponseRedirect(self.link("changelist"))
+        return HttpResponseRedirect(filtered("edit", **{f"{self.opts.model_name}__id__exact": row.pk}))
 
     def response_post_save_add(self, request: HttpRequest, obj: _Row) -> HttpResponseRedirect:
         """Lead from the form to the page."""
@@ -136,7 +140,7 @@ def limit_rows(limits: Sequence[tuple[str, Limit]], currency: str) -> list[dict[
             "name": name,
             "spent": words.amount(limit.spent, currency),
             "held": words.amount(limit.held, currency),
-            "budget": words.amount(limit.budget, currency),
+            "budget": words.whole(limit.budget, currency),
             "left": words.amount(limit.left or 0, currency),
             "over": words.amount(limit.overspend, currency) if limit.overspend else "",
             "share": words.gauge(limit, currency),

@@ -305,7 +305,7 @@ def told(found: Imported, *, would: bool = False) -> list[str]:
     if not found.plan.good:
         sentences.append("No row changes anything.")
     elif not paused and not resumed:
-        sentences.append("No campaign is paused or resumed by this.")
+        sentences.append(f"No campaign {'would be' if would else 'was'} paused or resumed.")
     if same := len(found.plan.of(Does.NOTHING)):
         sentences.append(f"{words.count(same, 'row')} {'says' if same == 1 else 'say'} what is so already.")
     if errors := len(found.plan.of(Does.ERROR)):

@@ -53,7 +53,17 @@ def amount(micros: int, currency: str) -> str:
 def budget(value: Decimal | int | str | None, currency: str) -> str:
     """Return a budget in currency units with its currency; no budget is no limit."""
     micros = money.parse_budget(value)
-    return NO_LIMIT if micros is None else amount(micros, currency)
+    return NO_LIMIT if micros is None else whole(micros, currency)
+
+
+def whole(micros: int, currency: str) -> str:
+    """Return a budget in micros as people set it: to its last digit, where it is finer than the currency."""
+    return exact(money.from_micros(micros), currency)
+
+
+def percentage(percent: int) -> str:
+    """Return a share for people; beyond ten times a budget its size says nothing more."""
+    return f"{percent:,}%" if percent < 1_000 else "over 999%"
 
 
 def exact(value: Decimal | int | str, currency: str) -> str:
@@ -148,7 +158,7 @@ def spent_of(limit: Limit, currency: str, *, of_budget: bool = False) -> SafeStr
         return format_html("{}", shown)
     if of_budget:
         digits = shown.removesuffix(f" {currency}")
-        budget_text = amount(limit.budget or 0, currency)
+        budget_text = whole(limit.budget or 0, currency)
         shown = format_html('<span>{} <span class="bm-subtle">of {}</span></span>', digits, budget_text)
     return format_html('<span class="bm-spent">{}{}</span>', shown, _bar(limit, currency))
 
@@ -156,7 +166,7 @@ def spent_of(limit: Limit, currency: str, *, of_budget: bool = False) -> SafeStr
 def _bar(limit: Limit, currency: str) -> SafeString:
     percent = share(limit) or 0
     tone = "red" if percent >= 100 else "amber" if percent >= 80 else "green"
-    of = f"{percent}% of {amount(limit.budget or 0, currency)}"
+    of = f"{percentage(percent)} of {whole(limit.budget or 0, currency)}"
     return format_html(
         '<progress class="bm-bar bm-{}" max="100" value="{}" aria-label="{}" title="{}"></progress>',
         tone,
@@ -181,7 +191,7 @@ def gauge(limit: Limit, currency: str) -> SafeString | str:
     percent = share(limit)
     if percent is None:
         return NONE
-    return format_html('<span class="bm-gauge">{}<span>{}%</span></span>', _bar(limit, currency), f"{percent:,}")
+    return format_html('<span class="bm-gauge">{}<span>{}</span></span>', _bar(limit, currency), percentage(percent))
 
 
 def meter(limit: Limit, currency: str, *, without: str = "no budget") -> SafeString:
@@ -194,7 +204,7 @@ def meter(limit: Limit, currency: str, *, without: str = "no budget") -> SafeStr
     return format_html(
         '<span class="bm-meter"><span>{} <span class="bm-subtle">of {}</span></span>{}</span>',
         digits,
-        amount(limit.budget, currency),
+        whole(limit.budget, currency),
         _bar(limit, currency),
     )
 

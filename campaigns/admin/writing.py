@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Field, QuerySet
 from django.forms import Form, ModelForm
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from unfold import widgets
 
@@ -56,10 +56,31 @@ class ServiceForm(ModelForm[_Row]):
             field.show_hidden_initial = self.instance.pk is not None
 
     def clean(self) -> dict[str, Any] | None:
-        """Add what a service refused."""
+        """Add what a service refused, and what somebody else has set while this form was open."""
         if self.refusal:
             raise ValidationError(self.refusal)
-        return super().clean()
+        cleaned = super().clean()
+        for name in self.changed_data:
+            self._refuse_overwriting(name)
+        return cleaned
+
+    def _refuse_overwriting(self, name: str) -> None:
+        """Refuse a change of what the person has not seen; the form that is shown then shows it, so Save sets it."""
+        field, seen_at = self.fields[name], self.add_initial_prefix(name)
+        if not field.show_hidden_initial or seen_at not in self.data or name in self.errors:
+            return
+        hidden = field.hidden_widget()
+        seen = hidden.value_from_datadict(self.data, self.files, seen_at)
+        present = self[name].initial
+        if not field.has_changed(present, seen) or not field.has_changed(present, self[name].data):
+            return
+        shown = "nothing" if present in (None, "") else present
+        self.add_error(name, f"Somebody else has set this to {shown} meanwhile. Save again to set yours.")
+        posted = cast("QueryDict", self.data).copy()
+        shown_values = field.prepare_value(present)
+        values = shown_values if isinstance(shown_values, list | tuple) else ["" if present is None else shown_values]
+        posted.setlist(seen_at, [str(value) for value in values])
+        self.data = posted
 
     def changed_fields(self) -> dict[str, Any]:
         """Return what the service takes and the person has changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from http import HTTPStatus
@@ -20,6 +21,7 @@ from campaigns.api.locked import past_locks
 from campaigns.api.problems import Problem, busy, invalid, not_found
 from campaigns.api.spend import admit, wait_for
 from campaigns.api.together import Together
+from campaigns.gateways import meters
 from campaigns.models import Hold, Scope
 from campaigns.queries.holds import HoldRow, find_hold, find_holds
 from campaigns.queries.lookup import MAX_ID
@@ -303,7 +305,9 @@ def _settle_together(asks: Sequence[_Settlement]) -> Sequence[_Settled | Problem
         rows = find_holds({ask.hold_id for _, ask in good if ask.hold_id <= MAX_ID})
         seen = [_seen_or_problem(by, rows.get(ask.hold_id), ask.hold_id) for by, ask in good]
         events = [_event(row, ask.final) for row, (_, ask) in zip(seen, good, strict=True) if isinstance(row, HoldRow)]
-        results = iter(record_spend(events, now=now).results)
+        recorded = record_spend(events, now=now).results
+        meters.count_events("api", Counter(result.outcome for result in recorded))
+        results = iter(recorded)
         after = find_holds({row.id for row in seen if isinstance(row, HoldRow)})
         return [(after[row.id], next(results)) if isinstance(row, HoldRow) else row for row in seen]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from itertools import islice
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -17,16 +19,23 @@ from campaigns.api.auth import SPEND_TOGETHER, admitted, sent_key
 from campaigns.api.locked import past_locks
 from campaigns.api.problems import Problem
 from campaigns.api.together import Answer, Ask, FullError, LateError, Together
+from campaigns.gateways import meters
 from campaigns.gateways.spend_json import Unreadable, WireError, WireEvent, read_body, read_lines
 from campaigns.models import Scope
 from campaigns.services.events import of_wire
 from campaigns.services.keys import find_callers
 from campaigns.services.spend import MAX_EVENTS, Outcome, SpendEvent, SpendResult, record_spend
 
+logger = logging.getLogger(__name__)
 router = Router(tags=["Spend"])
 
 TOGETHER = 1_000
 """Events of several requests that are recorded in one transaction."""
+
+MOST_NAMED = 10
+"""Refused events of a request that are named in the log."""
+
+_REFUSED = (Outcome.REJECTED, Outcome.CONFLICT)
 
 WAITING = 10_000
 """Events that may wait to be recorded; past it a reporter is told to come again."""
@@ -164,6 +173,20 @@ _record_past_locks = past_locks(_record)
 _together = Together(_record_past_locks, weigh=lambda report: len(report.events) + 1, most=TOGETHER, waiting=WAITING)
 
 
+def _log_refused(
+    read: Sequence[WireEvent | Unreadable], outcomes: Sequence[SpendResult], counts: Mapping[Outcome, int]
+) -> None:
+    """Leave a line with the ids of the first that were refused, so that a reporter's question finds an answer."""
+    number = counts[Outcome.REJECTED] + counts[Outcome.CONFLICT]
+    if not number:
+        return
+    pairs = zip(read, outcomes, strict=True)
+    refused = ((event, result) for event, result in pairs if result.outcome in _REFUSED)
+    named = [{"event_id": event.event_id, "status": result.outcome} for event, result in islice(refused, MOST_NAMED)]
+    words = "%d of %d spend events were refused."
+    logger.info(words, number, len(outcomes), extra={"fields": {"refused": named}})
+
+
 def _receipt(
     read: Sequence[WireEvent | Unreadable], outcomes: Sequence[SpendResult], *, everything: bool
 ) -> HttpResponse:
@@ -175,6 +198,8 @@ def _receipt(
     counts = dict.fromkeys(Outcome, 0)
     for result in outcomes:
         counts[result.outcome] += 1
+    meters.count_events("api", counts)
+    _log_refused(read, outcomes, counts)
     return bodies.answer(
         _Receipt(
             counts[Outcome.RECORDED],

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from campaigns.gateways.csv_records import SheetError, Text
+from campaigns.gateways.sheets import defused
 from campaigns.rules.errors import BudgetError
 from campaigns.rules.schedules import (
     ALL_WEEKDAYS,
@@ -120,9 +121,10 @@ def _check_names(name: str, names: Sequence[str]) -> None:
     if not {*own} & {*TAKEN}:
         raise SheetError(f"{name} has none of the columns of campaigns in its first line: {', '.join(TAKEN)}.")
     if unknown:
+        shown = ", ".join(repr(column[:40])[1:-1] for column in unknown[:5])  # what can't be printed is written out
         raise SheetError(
-            f"{name} has {'a column' if len(unknown) == 1 else 'columns'} that campaigns don't have: "
-            f"{', '.join(f'{column:.40}' for column in unknown[:5])}. Remove or rename; known are {', '.join(TAKEN)}."
+            f"{name} has {'a column' if len(unknown) == 1 else 'columns'} that campaigns don't have: {shown}. "
+            f"Remove or rename; known are {', '.join(TAKEN)}."
         )
     twice = sorted({column for column in own if own.count(column) > 1})
     if twice:
@@ -195,7 +197,7 @@ _DIGITS_AND_SPACE = dict.fromkeys(map(ord, "01 \t\n\r"))
 def rejects(sheet: Sheet, why: Iterable[tuple[Line, str]]) -> str:
     """Return the rows that were not taken, each with its line and the reason, ready to be mended and imported again.
 
-    Cells stay as they were: they came from the person's own file.
+    Cells stay as they were: they came from the person's own file. A reason may begin with a name that others gave.
     """
     own = [at for at, name in enumerate(_names(sheet.header)) if name not in (LINE, REASON)]
     out = io.StringIO(newline="")
@@ -203,7 +205,7 @@ def rejects(sheet: Sheet, why: Iterable[tuple[Line, str]]) -> str:
     writer.writerow([LINE, REASON, *(sheet.header[at] for at in own)])
     for line, reason in why:
         whole = len(line.cells) == len(sheet.header)
-        writer.writerow([line.number, reason, *([line.cells[at] for at in own] if whole else line.cells)])
+        writer.writerow([line.number, defused(reason), *([line.cells[at] for at in own] if whole else line.cells)])
     return "\N{ZERO WIDTH NO-BREAK SPACE}" + out.getvalue()
 
 

@@ -79,6 +79,7 @@ _SURROGATES = re.compile(
     % (_HALF % b"[89abAB]", _HALF % b"[c-fC-F]", _HALF % b"[89a-fA-F]")
 )
 _MOST_SURROGATES = 100_000  # a body with more is no report of spend
+_MOST_WORDS = 200
 _PLACE = re.compile(r" - at `\$\.(\w+)")
 _FIELD = re.compile(r"`([^`]*)`")
 
@@ -167,5 +168,6 @@ def _reason(error: Exception) -> str:
         return "it is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return "it is not valid UTF-8"
-    words = str(error).removeprefix("JSON is malformed: ").rstrip(".").replace("`", "")
+    # It may repeat a name that was sent: not at any length, and what can't be printed is written out.
+    words = repr(str(error).removeprefix("JSON is malformed: ").rstrip(".").replace("`", "")[:_MOST_WORDS])[1:-1]
     return words[:1].lower() + words[1:]

@@ -17,6 +17,7 @@ import redis
 from django.db import DataError, Error, IntegrityError, close_old_connections
 from django.utils import timezone
 
+from campaigns.gateways import meters
 from campaigns.gateways.spend_json import Unreadable
 from campaigns.gateways.streams import Message, NoGroupError, Refused, SpendStream, read_message
 from campaigns.management.console import database_sentence, one_line
@@ -187,6 +188,7 @@ class Consumer:
 
     def _settle(self, messages: Sequence[Message], results: Sequence[SpendResult], now: datetime) -> None:
         done, refused = [], []
+        meters.count_events("stream", Counter(result.outcome for result in results))
         for message, result in zip(messages, results, strict=True):
             if result.outcome in _ACKNOWLEDGED:
                 done.append(message)
@@ -198,6 +200,7 @@ class Consumer:
     def _refuse(self, refused: Sequence[Refused], now: datetime) -> None:
         if refused:
             self._tally[Outcome.REJECTED] += len(refused)
+            meters.count_events("stream", {Outcome.REJECTED: len(refused)})
             self._stream.settle((), refused, now=now)
 
     def _tell(self) -> None:

@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 from django.utils import timezone
 
-from campaigns.gateways import cells
+from campaigns.gateways import cells, meters
 from campaigns.gateways.cells import CellError, Cost, DayOrder
 from campaigns.gateways.rejects_csv import Rejects
 from campaigns.gateways.spend_csv import EVENT_ID, LINE, Broken, Column, Row, Sheet, Skipped
@@ -199,6 +199,7 @@ class Import:
         # Rows of one campaign and time of which an earlier one has changed: none of these may be taken for new.
         self._changed: set[str] = set()
         self._refused: list[tuple[_Draft | Broken, str]] = []
+        self._told_fates: Counter[Fate] = Counter()
 
     def run(self, progress: Callable[[Account], None]) -> None:
         """Import all rows; progress is called after every batch, which by then is committed."""
@@ -208,8 +209,18 @@ class Import:
             with self._maybe_rolled_back():
                 self._record(drafts, timezone.now())
             self.account.rows += len(batch)
+            self._tell_meters()
             self._write_refused()
             progress(self.account)
+
+    def _tell_meters(self) -> None:
+        """Count what has become of rows since the last batch; nothing of what was taken back."""
+        fates = self.account.fates - self._told_fates
+        self._told_fates = self.account.fates.copy()
+        if not self._terms.dry_run:
+            outcomes = {outcome: fates[Fate(outcome)] for outcome in Outcome}
+            outcomes[Outcome.RECORDED] += fates[Fate.ADJUSTED]
+            meters.count_events("import", outcomes)
 
     @contextmanager
     def _maybe_rolled_back(self) -> Iterator[None]:

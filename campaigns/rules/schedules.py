@@ -215,7 +215,8 @@ def _weekday(name: str) -> int:
     for weekday, full in enumerate(_DAY_NAMES):
         if len(name) >= 2 and full.startswith(name):
             return weekday
-    raise ScheduleError(f'"{name:.20}" is not a weekday: write names, for example mon-fri or sat,sun.')
+    shown = repr(name[:20])[1:-1]  # what can't be printed is written out
+    raise ScheduleError(f'"{shown}" is not a weekday: write names, for example mon-fri or sat,sun.')
 
 
 def _days_text(weekdays: int) -> str:

@@ -7,12 +7,9 @@ locks is everybody's: brand rows, brand counters, campaign counters, campaign ro
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import enum
-import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -25,9 +22,8 @@ from campaigns.models.figures import Campaigns
 from campaigns.models.rows import Rows
 from campaigns.rules import money, periods
 from campaigns.rules.errors import BudgetError, InvalidFieldError
-from campaigns.rules.reasons import Reason
 from campaigns.rules.texts import TextError, check_note
-from campaigns.services import checks, counters, edits, enforcement, feed, rehearsal, status
+from campaigns.services import checks, counters, edits, enforcement, feed, status
 from campaigns.services.checks import Changed
 from campaigns.services.counters import BRAND, BRAND_PERIODS, BudgetDay, Key
 from campaigns.services.edits import Edited
@@ -135,6 +131,10 @@ class How(enum.StrEnum):
     REMOVE = "remove"
 
 
+MOST_PERCENT = {How.RAISE: Decimal(1_000), How.LOWER: Decimal(100)}
+"""The most percent by which a budget is changed at once: to raise it by more is a slip of the finger."""
+
+
 class BudgetChange(NamedTuple):
     """What is done to one budget of many campaigns. value: an amount, or percent; none where it is removed."""
 
@@ -149,11 +149,36 @@ def change_budgets(
     """Change one budget of campaigns and judge them; return the status changes.
 
     Percent are of what each of them has, rounded to its currency's own decimals; one without that budget stays as it
-    is. Raises as above.
+    is. Raises as above, and where one is archived.
     """
-    rows = Campaign.objects.select_related("brand").filter(pk__in=campaign_ids)
-    changes = {row.pk: {change.field: budget} for row in rows if (budget := _changed_budget(row, change)) is not KEPT}
-    return change_campaigns(changes, now=now, by=by)
+    _check_ids(campaign_ids)
+    _check_change(change)
+    with transaction.atomic():
+        found = _lock((), campaign_ids, now)
+        changes: dict[int, Given] = {}
+        for row in found.rows.values():
+            if row.archived_at is not None:
+                raise BudgetError(f"{row} is archived; its budgets stay as they are.")
+            budget = _changed_budget(row, change)
+            if budget is not KEPT:
+                changes[row.pk] = {change.field: budget}
+        return _put(found, (), changes, now, by)
+
+
+def _check_change(change: BudgetChange) -> None:
+    """Raise BudgetError for what can't be done to any campaign."""
+    if change.field not in checks.BUDGETS:
+        raise BudgetError(f"A campaign has no {change.field!r}; name one of {', '.join(sorted(checks.BUDGETS))}.")
+    if change.how is How.SET:
+        checks.read(change.field, change.value)
+    check_percent(change.how, change.value)
+
+
+def check_percent(how: How, value: Decimal | None) -> None:
+    """Raise BudgetError for percent by which no budget is raised or lowered."""
+    most = MOST_PERCENT.get(how)
+    if most is not None and not (value and 0 < value <= most):
+        raise BudgetError(f"Give more than 0 and at most {most:,} percent to {how} a budget by.")
 
 
 KEPT = object()
@@ -168,7 +193,7 @@ def _changed_budget(row: Campaign, change: BudgetChange) -> object:
         case How.REMOVE:
             became = None
         case _:
-            assert change.value is not None
+            assert change.value is not None  # as was checked
             percent = change.value if change.how is How.RAISE else -change.value
             became = None if was is None else money.by_percent(was, percent, row.brand.currency)
     if became == was:
@@ -189,28 +214,32 @@ def put_campaigns(
     """
     _check_ids(changes, more=len(new))
     with transaction.atomic():
-        brands = _lock(new, changes, now)
-        built = _build(new, brands, now)
-        rows = {row.pk: row for row in _fresh(changes)}  # as whoever held the locks before us has left them
-        edited = {pk: _set(row, changes[pk], named="" if len(rows) == 1 else str(row)) for pk, row in rows.items()}
-        _check_external_ids(
-            [row for row, _ in built] + [rows[pk] for pk, changed in edited.items() if "external_id" in changed]
-        )
-        with saving():
-            Campaign.objects.bulk_create([row for row, _ in built])
-            _save([rows[pk] for pk, changed in edited.items() if changed])
-        created = {row.pk: changed for row, changed in built}
-        given = {**changes, **{row.pk: one.given for (row, _), one in zip(built, new, strict=True)}}
-        hours = {pk: one[HOURS] for pk, one in given.items() if HOURS in one}
-        for pk, change in _write_hours(hours).items():
-            (created if pk in created else edited)[pk][HOURS] = change
-        record = [Edited(row.brand_id, row.pk, Edit.Verb.CREATED, created[row.pk]) for row, _ in built]
-        record += [
-            Edited(rows[pk].brand_id, pk, Edit.Verb.CHANGED, changed) for pk, changed in edited.items() if changed
-        ]
-        feed.announce_campaigns({*created, *hours, *(pk for pk, changed in edited.items() if changed)}, now=now)
-        edits.record_all(record, now=now, by=by)
-        return _judge(created, changes, now, by)
+        return _put(_lock(new, changes, now), new, changes, now, by)
+
+
+def _put(
+    found: _Locked, new: Sequence[NewCampaign], changes: Mapping[int, Given], now: datetime, by: Actor
+) -> list[Change]:
+    """Create and change within the caller's transaction, which holds the locks, and judge."""
+    rows = {pk: found.rows[pk] for pk in changes}
+    built = _build(new, found.brands, now)
+    edited = {pk: _set(row, changes[pk], named="" if len(rows) == 1 else str(row)) for pk, row in rows.items()}
+    _check_external_ids(
+        [row for row, _ in built] + [rows[pk] for pk, changed in edited.items() if "external_id" in changed]
+    )
+    with saving():
+        Campaign.objects.bulk_create([row for row, _ in built])
+        _save([rows[pk] for pk, changed in edited.items() if changed])
+    created = {row.pk: changed for row, changed in built}
+    given = {**changes, **{row.pk: one.given for (row, _), one in zip(built, new, strict=True)}}
+    hours = {pk: one[HOURS] for pk, one in given.items() if HOURS in one}
+    for pk, change in _write_hours(hours).items():
+        (created if pk in created else edited)[pk][HOURS] = change
+    record = [Edited(row.brand_id, row.pk, Edit.Verb.CREATED, created[row.pk]) for row, _ in built]
+    record += [Edited(rows[pk].brand_id, pk, Edit.Verb.CHANGED, changed) for pk, changed in edited.items() if changed]
+    feed.announce_campaigns({*created, *hours, *(pk for pk, changed in edited.items() if changed)}, now=now)
+    edits.record_all(record, now=now, by=by)
+    return _judge(created, changes, now, by)
 
 
 def set_hours(hours: Mapping[int, Hours], *, now: datetime, by: Actor = NOBODY) -> list[Change]:
@@ -245,13 +274,17 @@ def cause(given: Collection[str]) -> StatusChange.Cause:
     return StatusChange.Cause.SCHEDULE if set(given) == {HOURS} else StatusChange.Cause.SETTINGS
 
 
-def _check_ids(campaign_ids: Collection[int], *, more: int = 0) -> None:
-    number = len(campaign_ids) + more
+def check_number(number: int) -> None:
+    """Raise BudgetError where these are more campaigns than are changed at once."""
     if number > MAX_CAMPAIGNS:
         raise BudgetError(
             f"These are {number:,} campaigns; at most {MAX_CAMPAIGNS:,} are changed at once. Take fewer, for example "
             "with a filter."
         )
+
+
+def _check_ids(campaign_ids: Collection[int], *, more: int = 0) -> None:
+    check_number(len(campaign_ids) + more)
     _check_all_there(campaign_ids, _POSSIBLE)
 
 
@@ -259,10 +292,17 @@ _POSSIBLE = range(1, 2**63)
 """What an id can be; a database would choke on any other."""
 
 
-def _lock(new: Sequence[NewCampaign], changes: Mapping[int, Given], now: datetime) -> dict[int, Brand]:
-    """Take all locks in their order, and return the brands."""
-    owners = dict(Campaign.objects.filter(pk__in=changes).values_list("pk", "brand_id"))
-    _check_all_there(changes, owners)
+class _Locked(NamedTuple):
+    """Brands, and campaigns as whoever held the locks before us has left them, by id."""
+
+    brands: Mapping[int, Brand]
+    rows: Mapping[int, Campaign]
+
+
+def _lock(new: Sequence[NewCampaign], campaign_ids: Collection[int], now: datetime) -> _Locked:
+    """Take all locks in their order, for creating campaigns and for changing some, and return what they are on."""
+    owners = dict(Campaign.objects.filter(pk__in=campaign_ids).values_list("pk", "brand_id"))
+    _check_all_there(campaign_ids, owners)
     brands = lock_brands({*owners.values(), *(one.brand_id for one in new)})
     days = {pk: periods.local_date(now, brand.timezone) for pk, brand in brands.items()}
     keys = {key for pk, brand_id in owners.items() for key in BudgetDay(brand_id, pk, days[brand_id]).counters()}
@@ -273,8 +313,8 @@ def _lock(new: Sequence[NewCampaign], changes: Mapping[int, Given], now: datetim
         starts = {period: periods.period_start(period, days[brand_id]) for period in BRAND_PERIODS}
         keys |= {Key(brand_id, BRAND, period, start) for period, start in starts.items()}
     counters.lock_all(keys)
-    status.lock(Campaigns.with_ids(connection, sorted(changes)))
-    return brands
+    status.lock(Campaigns.with_ids(connection, sorted(campaign_ids)))
+    return _Locked(brands, {row.pk: row for row in _fresh(campaign_ids)})
 
 
 def lock_brands(brand_ids: Collection[int]) -> dict[int, Brand]:
@@ -410,90 +450,3 @@ def _judge(created: Collection[int], changes: Mapping[int, Given], now: datetime
         if ids:
             found += enforcement.judge_campaigns(sorted(ids), now=now, because=Because(cause=why, by=by))
     return found
-
-
-# --- Looking first, then doing -----------------------------------------------------------------
-
-
-class State(NamedTuple):
-    """How a campaign stands before or after a change. Budgets in micros."""
-
-    paused_manually: bool
-    daily_budget: int | None
-    monthly_budget: int | None
-    total_budget: int | None
-    reasons: Reason
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a change did to campaigns, or would do."""
-
-    before: Mapping[int, State]
-    after: Mapping[int, State]
-
-    @property
-    def seal(self) -> str:
-        """A short text that is another one when people have set something else meanwhile.
-
-        What the product itself has done since, such as pausing what was spent, does not break it: on a busy brand a
-        person could never get a change through.
-        """
-        people = {
-            pk: [list(state[:4]) for state in (before, self.after[pk])] for pk, before in sorted(self.before.items())
-        }
-        return seal(people)
-
-
-class ChangedMeanwhileError(BudgetError):
-    """What was looked at is no longer so; nothing was changed."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This is no longer what you were shown: something was changed meanwhile. Nothing was done; look again."
-        )
-
-
-def seal(content: object) -> str:
-    """Return a short text for content that JSON can say."""
-    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:32]
-
-
-def carry_out(work: Callable[[], object], campaign_ids: Collection[int]) -> Outcome:
-    """Do a change of campaigns within the caller's transaction, and return how they stood before and after it."""
-    owners = Campaign.objects.filter(pk__in=campaign_ids).order_by().values_list("brand_id", flat=True).distinct()
-    lock_brands(set(owners))  # first in the order; from here on nobody else sets a budget
-    before = _states(campaign_ids)
-    work()
-    return Outcome(before, _states(campaign_ids))
-
-
-def rehearse(work: Callable[[], object], campaign_ids: Collection[int]) -> Outcome:
-    """Return what a change of campaigns would do now: do it, and take all of it back.
-
-    Raises what it raises, and RehearsalBusyError where others are in its way.
-    """
-    return rehearsal.rehearse(lambda: carry_out(work, campaign_ids))
-
-
-def apply(work: Callable[[], object], campaign_ids: Collection[int], *, seen: str) -> Outcome:
-    """Do a change of campaigns that a person has looked at before. seen: the seal of what that person saw.
-
-    Raises ChangedMeanwhileError, with nothing changed, where it would now do something else.
-    """
-    with transaction.atomic():
-        outcome = carry_out(work, campaign_ids)
-        if outcome.seal != seen:
-            raise ChangedMeanwhileError
-    return outcome
-
-
-def _states(campaign_ids: Collection[int]) -> dict[int, State]:
-    rows = Campaign.objects.filter(pk__in=campaign_ids).order_by("pk")
-    found = rows.values_list("pk", "paused_manually", "daily_budget", "monthly_budget", "total_budget", "reasons")
-    return {
-        pk: State(
-            paused, money.parse_budget(daily), money.parse_budget(monthly), money.parse_budget(total), Reason(reasons)
-        )
-        for pk, paused, daily, monthly, total, reasons in found
-    }

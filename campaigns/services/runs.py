@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from campaigns.gateways import meters
 from campaigns.models import PeriodicRun
 
 MOST_SKEW = timedelta(minutes=5)
@@ -36,9 +37,11 @@ def recorded(task: PeriodicRun.Task, work: Callable[[], Outcome], *, now: dateti
     run = PeriodicRun.objects.create(task=task, started_at=now)
     began = time.monotonic()
     outcome = work()
-    run.finished_at = now + timedelta(seconds=time.monotonic() - began)
+    took = time.monotonic() - began
+    run.finished_at = now + timedelta(seconds=took)
     run.judged, run.changed = outcome.judged, outcome.changed
     run.save(update_fields=["finished_at", "judged", "changed"])
+    meters.observe_run(task.value, took, judged=outcome.judged, changed=outcome.changed)
     return outcome
 
 

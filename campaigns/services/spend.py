@@ -6,17 +6,20 @@ counter across a budget is anything judged, so that the cost of an event does no
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, connection, transaction
 
+from campaigns.gateways import meters
 from campaigns.models import Campaign, Hold, StatusChange
 from campaigns.models.rows import ColumnType, Rows, copy_if_all_new
 from campaigns.rules import money, periods
@@ -89,6 +92,7 @@ def log_spend(
         note=note,
     )
     result = record_spend([event], now=now).results[0]
+    meters.count_events("command", {result.outcome: 1})
     if result.outcome in (Outcome.REJECTED, Outcome.CONFLICT):
         raise BudgetError(result.detail)
     return result
@@ -103,6 +107,7 @@ def record_spend(events: Sequence[SpendEvent], *, now: datetime) -> Receipt:
     """
     if len(events) > MAX_EVENTS:
         raise BudgetError(f"These are {len(events):,} events; send at most {MAX_EVENTS:,} at once.")
+    began = time.monotonic()
     results, changes = _recorded(events, now)
     # Only settlements of one hold beside each other have to wait for what becomes of the first; at least that one is
     # known after each round.
@@ -111,6 +116,7 @@ def record_spend(events: Sequence[SpendEvent], *, now: datetime) -> Receipt:
         for at, result in zip(late, later, strict=True):
             results[at] = result
         changes += more
+    meters.observe_batch(time.monotonic() - began, changed=bool(changes))
     return Receipt([result for result in results if result is not None], changes)
 
 
@@ -157,6 +163,7 @@ def _write(
     recorded = _insert(entries)
     for entry in recorded:
         results[entry.at] = SpendResult(entry.event_id, Outcome.RECORDED)
+    transaction.on_commit(partial(meters.observe_lags, _lags(recorded)))
     _explain_repeats([entry for entry in entries if results[entry.at] is None], results)
     settled = _settled(entries, held, results) if held else {}
     if not (recorded or settled):
@@ -169,6 +176,12 @@ def _write(
     closing.close(holds, Hold.State.SETTLED, now=now, events=settled)
     zones = {home.brand_id: home.zone for home in known.homes()}
     return _judge_crossed(amounts, figures, by_day, zones, now)
+
+
+def _lags(recorded: Sequence[Entry]) -> list[float]:
+    """How many seconds before their recording some of the entries occurred."""
+    some = recorded[:: -(-len(recorded) // meters.MOST_LAGS) or 1]
+    return [(entry.recorded_at - entry.timestamp).total_seconds() for entry in some]
 
 
 def _without_second_settlements(

@@ -324,7 +324,7 @@ def test_a_schedule_comes_back_into_the_form_as_it_is(client: Client, sale: Camp
 
 def test_the_buttons_pause_and_resume_with_a_note(client: Client, anna: User, sale: Campaign) -> None:
     url = page("pause", Campaign, sale.pk)
-    assert "Pause this campaign?" in text(client.get(url))
+    assert "Pause this campaign?" in text(client.get(url, headers={"HX-Request": "true"}))
     assert why(sale) == []  # looking changes nothing
     response = client.post(url, {"_form_submitted": "on", "note": "Creative is being checked"}, follow=True)
     assert messages(response) == ["Spring sale is paused: paused by a person; stays paused until a person resumes it."]
@@ -389,7 +389,7 @@ def test_what_is_not_there_is_no_error(client: Client, pk: str) -> None:
 
 
 def test_archiving_asks_first_and_makes_read_only(client: Client, anna: User, acme: Brand, sale: Campaign) -> None:
-    assert "Archive for good?" in text(client.get(page("archive", Brand, acme.pk)))
+    assert "Archive for good?" in text(client.get(page("archive", Brand, acme.pk), headers={"HX-Request": "true"}))
     client.post(page("archive", Brand, acme.pk), {"_form_submitted": "on"})
     acme.refresh_from_db()
     sale.refresh_from_db()
@@ -746,3 +746,94 @@ def test_a_taken_name_is_told_and_makes_no_key(client: Client) -> None:
     answer = client.post("/admin/campaigns/apikey/add/", {"name": "Bidder", "may": ["1"]}, follow=True)
     assert "already exists" in answer.content.decode()
     assert ApiKey.objects.count() == 1
+
+
+@pytest.mark.parametrize("number", ["9" * 24, "9" * 5_000, str(2**63), "0", "-1"])
+def test_an_address_with_an_impossible_id_finds_nothing(client: Client, sale: Campaign, number: str) -> None:
+    for model, name in ((Campaign, "brand__id__exact"), (SpendLog, "campaign__id__exact")):
+        answer = client.get(page("changelist", model), {name: number}, follow=True)
+        assert answer.status_code == 200
+        assert "Spring sale" not in answer.content.decode()
+
+
+JUNK = ["abc", "9" * 24, "-1", "1e3", "\u0661"]
+
+
+@pytest.mark.parametrize("junk", JUNK)
+@pytest.mark.parametrize(
+    "name", ["pause_selected", "resume_selected", "change_budgets_selected", "archive_selected", "delete_selected"]
+)
+def test_what_is_no_id_can_not_be_selected(client: Client, sale: Campaign, name: str, junk: str) -> None:
+    data = {"action": name, "_selected_action": [junk, str(sale.pk)]}
+    answer = client.post(page("changelist", Campaign), data, follow=True)
+    assert answer.status_code == 200
+    assert "Something was selected that is not in this list." in text(answer)
+    assert why(sale) == []
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_what_is_no_id_is_no_choice(client: Client, junk: str) -> None:
+    answer = client.post(page("add", Campaign), {"brand": junk, "name": "New"})
+    assert answer.status_code == 200
+    assert "Select a valid choice." in text(answer)
+    answer = client.post(page("add", User), {"username": "new", "sees": "some", "brands": junk})
+    assert answer.status_code == 200
+    assert not User.objects.filter(username="new").exists()
+
+
+@pytest.mark.parametrize("number", ["0", "9" * 24, "abc"])
+@pytest.mark.parametrize("name", ["overview", "history", "change", "delete"])
+def test_a_page_of_nothing_leads_away(client: Client, name: str, number: str) -> None:
+    for model in (Brand, Campaign):
+        assert client.get(page(name, model, number)).status_code == 302
+
+
+@pytest.mark.parametrize("number", ["0", "9" * 24, "abc"])
+def test_there_is_no_dialog_about_nothing(client: Client, number: str) -> None:
+    for address in (page("pause", Campaign, number), page("archive", Brand, number)):
+        assert client.get(address, headers={"HX-Request": "true"}).status_code == 404
+        assert client.post(address, {"_form_submitted": "on"}).status_code == 404
+
+
+def test_a_dialog_by_its_address_leads_to_the_page_below_it(client: Client, sale: Campaign) -> None:
+    answer = client.get(page("pause", Campaign, sale.pk))
+    assert (answer.status_code, answer["Location"]) == (302, page("overview", Campaign, sale.pk))
+
+
+def test_nobody_overwrites_what_they_have_not_seen(client: Client, sale: Campaign) -> None:
+    address = page("change", Campaign, sale.pk)
+    form = shown_form(client, address, Campaign)
+    catalog.update_campaign(campaign_id=sale.pk, daily_budget="333", now=NOW)
+    answer = client.post(address, {**form, "daily_budget": "444"})
+    assert "Somebody else has set this to 333.00 meanwhile. Save again to set yours." in text(answer)
+    sale.refresh_from_db()
+    assert sale.daily_budget == 333
+    again = _Form("campaign_form")
+    again.feed(answer.content.decode())
+    assert client.post(address, again.data).status_code == 302
+    sale.refresh_from_db()
+    assert sale.daily_budget == 444
+
+
+def test_two_people_may_set_the_same(client: Client, sale: Campaign) -> None:
+    address = page("change", Campaign, sale.pk)
+    form = shown_form(client, address, Campaign)
+    catalog.update_campaign(campaign_id=sale.pk, daily_budget="444", now=NOW)
+    assert client.post(address, {**form, "daily_budget": "444"}).status_code == 302
+
+
+def test_hours_that_were_not_sent_stay(client: Client, sale: Campaign) -> None:
+    catalog.set_window(campaign_id=sale.pk, start_hour=8, end_hour=18, now=NOW)
+    address = page("change", Campaign, sale.pk)
+    form = shown_form(client, address, Campaign)
+    del form["hours"]
+    assert client.post(address, {**form, "name": "Other"}).status_code == 302
+    assert DaypartingSchedule.objects.get(campaign=sale).start_hour == 8
+
+
+def test_a_budget_finer_than_a_cent_is_shown_as_it_is(client: Client, sale: Campaign) -> None:
+    catalog.update_campaign(campaign_id=sale.pk, total_budget="0.001", now=NOW)
+    spend(sale, 5)
+    shown = text(client.get(page("overview", Campaign, sale.pk)))
+    assert "0.001 EUR" in shown
+    assert "over 999%" in shown

@@ -240,6 +240,21 @@ def test_a_review_takes_the_same_queries_for_3_and_for_30(client: Client, acme: 
     assert cost([factories.campaign() for _ in range(30)]) == few
 
 
+def test_a_review_in_slices_says_what_one_does(client: Client, acme: Brand, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [factories.campaign(acme, name=f"{number}", daily_budget=100) for number in range(7)]
+    for row in rows[::2]:
+        spend(row, 60)
+    fields = {"field": "daily_budget", "how": "lower", "value": "50"}
+    page = select(client, "change_budgets_selected", rows)
+    whole = press(client, page, "review", **fields)
+    monkeypatch.setattr("campaigns.services.rehearsal.SLICE", 2)
+    sliced = press(client, page, "review", **fields)
+    assert sentences(sliced) == sentences(whole) == ["Changes the daily budget of 7 campaigns.", "Pauses 4 campaigns."]
+    assert sliced.context["outcome"] == whole.context["outcome"]
+    press(client, sliced, "apply", **fields)
+    assert sorted(bool(why(row)) for row in rows) == [False] * 3 + [True] * 4
+
+
 def test_a_long_review_is_cut_and_counts_the_rest(client: Client, acme: Brand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("campaigns.admin.bulk.MAX_SHOWN", 2)
     rows = [factories.campaign(acme) for _ in range(5)]

@@ -160,6 +160,26 @@ def test_an_export_comes_back_as_nothing_to_do(client: Client, acme: Brand) -> N
     assert 'name="apply"' not in page.content.decode()
 
 
+@pytest.mark.parametrize("own", ["none", "None", "NONE"])
+def test_an_external_id_that_reads_none_is_not_taken_for_a_removal(client: Client, acme: Brand, own: str) -> None:
+    row = factories.campaign(acme, name="none", external_id=own)
+    body = b"".join(client.get(EXPORT).streaming_content)  # type: ignore[attr-defined]  # a stream
+    for sheet in (body, f"brand,external_id,daily_budget\nAcme,{own},\n", "brand,campaign\nAcme,none\n"):
+        assert said(upload(client, sheet)) == ["No row changes anything.", "1 row says what is so already."]
+    row.refresh_from_db()
+    assert (row.name, row.external_id) == ("none", own)
+
+
+def test_none_removes_another_external_id_also_where_one_reads_so(client: Client, acme: Brand) -> None:
+    odd = factories.campaign(acme, name="Odd", external_id="none")
+    sale, other = (factories.campaign(acme, name=name, external_id=name) for name in ("Sale", "Other"))
+    sheet = f"id,brand,campaign,external_id\n,Acme,Sale,none\n{other.pk},,,None\n"
+    press(client, upload(client, sheet), "apply")
+    for row, own in ((odd, "none"), (sale, None), (other, None)):
+        row.refresh_from_db()
+        assert row.external_id == own
+
+
 # --- Import ------------------------------------------------------------------------------------
 
 
@@ -239,6 +259,16 @@ def test_bad_rows_come_first_are_left_out_and_can_be_downloaded(client: Client, 
     assert twins[0].daily_budget is None
 
 
+def test_a_reason_that_begins_like_a_formula_is_a_text(client: Client, acme: Brand) -> None:
+    old = factories.campaign(acme, name="=HYPERLINK(1)")
+    catalog.archive_campaign(campaign_id=old.pk, now=NOW)
+    sheet = f"id,daily_budget\n{old.pk},5\n{old.pk},-1\n"
+    rejects = press(client, upload(client, sheet), "rejects").content.decode("utf-8-sig")
+    found = list(csv.reader(io.StringIO(rejects)))
+    assert found[1] == ["2", "'=HYPERLINK(1) is archived; it stays as it is.", str(old.pk), "5"]
+    assert found[2][-1] == "-1"  # the person's own cell, as it was
+
+
 def test_mended_rejects_are_imported(client: Client, acme: Brand) -> None:
     factories.campaign(acme, name="One")
     rejects = press(client, upload(client, "brand,campaign,daily_budget\nAcme,One,-1\n"), "rejects").content
@@ -284,6 +314,43 @@ def test_the_page_says_how_and_gives_an_example_that_works(client: Client, acme:
     assert "How a file is read" in text(client.get(IMPORT))
     example = client.get(f"{IMPORT}?example=1")
     assert said(upload(client, example.content))[0] == "Creates 2 campaigns."
+
+
+def test_a_file_is_tried_out_in_slices_and_told_as_a_whole(
+    client: Client, acme: Brand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("campaigns.services.rehearsal.SLICE", 2)
+    for name in ("A", "B", "C"):
+        spend(factories.campaign(acme, name=name), 20)
+    rows = "Acme,A,10,\nAcme,B,10,\nAcme,C,30,\nAcme,D,0,x\nAcme,E,5,y\nAcme,F,5,x\n"
+    page = upload(client, "brand,campaign,daily_budget,external_id\n" + rows)
+    assert said(page) == [
+        "Creates 2 campaigns.",
+        "Changes 3 campaigns.",
+        "Pauses 3 campaigns.",
+        "1 row can't be taken.",
+    ]
+    assert not Campaign.objects.filter(name="D").exists()
+    done = press(client, page, "apply")
+    assert "Created 2 campaigns. Changed 3 campaigns. Paused 3 campaigns." in text(done)
+    assert Campaign.objects.filter(is_active=False).count() == 3
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_after_many_new_campaigns_the_planner_knows_of_them(
+    client: Client, acme: Brand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("campaigns.services.sheets.MANY", 3)
+    known = []
+    for names in ("AB", "CDE"):
+        rows = "".join(f"Acme,{name}\n" for name in names)
+        press(client, upload(client, f"brand,campaign\n{rows}"), "apply")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT reltuples FROM pg_class WHERE relname = 'campaigns_campaign'")
+            known.append(cursor.fetchone()[0])
+    assert known[0] != 2
+    assert known[1] == 5
 
 
 def test_a_long_preview_is_cut_with_errors_first(client: Client, acme: Brand, monkeypatch: pytest.MonkeyPatch) -> None:

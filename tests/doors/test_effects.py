@@ -199,7 +199,7 @@ def test_a_brand_that_somebody_changes_is_busy(client: Client, acme: Brand, sale
     with holding(partial(catalog.update_brand, brand_id=acme.pk, now=NOW, daily_budget="70")):
         fields = {**shown_form(client, page("change", Brand, acme.pk), Brand), "daily_budget": "0"}
         (line,) = said(client.post(page("effect", Brand, acme.pk), fields))
-    assert line == "If saved: Busy: somebody is changing the same things right now. Try again in a moment."
+    assert line == "Busy: somebody is changing the same things right now. Try again in a moment."
 
 
 # --- Who may ask -----------------------------------------------------------------------------------------

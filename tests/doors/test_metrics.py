@@ -1,4 +1,4 @@
-"""/metrics: what is counted, that the counts of all processes come together, who may read them, and what is not told."""
+"""/metrics: what is counted, that the counts of all processes come together, and who may read them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import redis
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -20,12 +20,13 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from campaigns.gateways import meters
-from campaigns.models import Scope
+from campaigns.models import PeriodicRun, Scope
 from campaigns.queries.metrics import figures
 from campaigns.services import holds
 from campaigns.services.enforcement import enforce_all
 from campaigns.services.holds import HoldAsk
 from campaigns.services.keys import create_key
+from campaigns.services.spend import record_spend
 from tests import factories, servers
 from tests.servers import REPOSITORY
 
@@ -102,7 +103,7 @@ def test_the_lag_is_that_of_the_event_and_of_few_of_a_batch() -> None:
     assert found["budget_management_spend_lag_seconds_sum", frozenset()] == 600
     assert found["budget_management_spend_lag_seconds_bucket", frozenset({("le", "300.0")})] == 0
     assert found["budget_management_spend_lag_seconds_bucket", frozenset({("le", "900.0")})] == 1
-    factories.record_spend([factories.event(campaign, at=now) for _ in range(1_000)], now=now)
+    record_spend([factories.event(campaign, at=now) for _ in range(1_000)], now=now)
     assert sample("budget_management_spend_lag_seconds_count") == 1 + meters.MOST_LAGS
 
 
@@ -130,7 +131,7 @@ def test_rows_of_an_import_are_counted_unless_it_is_a_dry_run(
     report = tmp_path / "report.csv"
     lines = [f"{campaign.pk},{today - timedelta(days=days)},{cost}" for days, cost in ((1, 5), (2, 6), (3, "x"))]
     report.write_text("\n".join(["campaign_id,date,cost", *lines]) + "\n")
-    with pytest.raises(SystemExit):
+    with pytest.raises(CommandError, match="1 of 3 rows"):
         call_command("import_spend", str(report), *options, verbosity=0)
     assert events("import") == {"recorded": recorded, "duplicate": 0, "conflict": 0, "rejected": recorded // 2}
 
@@ -146,6 +147,10 @@ def test_runs_are_counted_and_the_last_one_is_told() -> None:
     assert ("budget_management_last_run_age_seconds", frozenset({("task", "check_ledger")})) not in found
 
 
+def test_every_task_has_its_series() -> None:
+    assert set(meters.TASKS) == set(PeriodicRun.Task.values)
+
+
 def test_requests_are_counted_by_route_and_not_by_address() -> None:
     for address in ("/api/v1/campaigns/1", "/api/v1/campaigns/2", "/made/up/1", "/made/up/2"):
         Client().get(address)
@@ -153,9 +158,8 @@ def test_requests_are_counted_by_route_and_not_by_address() -> None:
     requests = {labels for name, labels in scrape() if name == "budget_management_http_requests_total"}
     assert frozenset({("method", "GET"), ("route", "none"), ("status", "4xx")}) in requests
     assert frozenset({("method", "other"), ("route", "none"), ("status", "4xx")}) in requests
-    assert [dict(labels)["route"] for labels in requests if "campaigns" in dict(labels)["route"]].count(
-        "api/v1/campaigns/<int:campaign_id>"
-    ) == 1
+    of = {"method": "GET", "route": "api/v1/campaigns/<int:campaign_id>", "status": "4xx"}
+    assert sample("budget_management_http_requests_total", **of) == 2
     assert "made/up" not in str(requests)
 
 
@@ -164,7 +168,7 @@ def test_campaigns_and_holds_are_told() -> None:
     running = factories.campaign(now=now)
     spent = factories.campaign(daily_budget=1, now=now)
     factories.spend(spent, 1, now=now)
-    ask = HoldAsk(key="k", campaign_id=running.pk, amount=3, expires_in=timedelta(minutes=1))
+    ask = HoldAsk(key="k", campaign_id=running.pk, amount=3, ttl_seconds=60)
     holds.place_holds([ask], now=now)
     assert sample("budget_management_campaigns", status="active") == 1
     assert sample("budget_management_campaigns", status="paused") == 1

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import path
 
 from budget_management.settings import database
-from budget_management.urls import handler403, handler404, handler500  # noqa: F401 - Django looks for them here
+from budget_management.urls import handler400, handler403, handler404, handler500  # noqa: F401 - Django looks for them here
 from budget_management.urls import urlpatterns as site
 from campaigns.management import probe
 

@@ -14,9 +14,9 @@ from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Brand, Campaign, CatalogChange, DaypartingSchedule, Edit, StatusChange
 from campaigns.rules.errors import BudgetError
-from campaigns.services import bulk, catalog, counters, enforcement
+from campaigns.services import bulk, catalog, counters, enforcement, reviews
 from campaigns.services import spend as spending
-from campaigns.services.bulk import NewCampaign
+from campaigns.services.bulk import BudgetChange, How, NewCampaign
 from campaigns.services.enforcement import enforce_all
 from campaigns.services.status import Actor
 from tests import factories
@@ -226,15 +226,20 @@ def test_thirty_take_the_statements_of_three(verb: str) -> None:
 # --- Looking first, then doing -----------------------------------------------------------------
 
 
+def to(amount: str) -> reviews.Work:
+    """Set the daily budget of campaigns."""
+    return partial(bulk.change_budgets, change=BudgetChange("daily_budget", How.SET, Decimal(amount)), now=NOW)
+
+
 def test_a_rehearsal_shows_what_applying_does_and_leaves_nothing() -> None:
     one, two = some(2)
-    work = partial(bulk.change_campaigns, {row.pk: {"daily_budget": "10"} for row in (one, two)}, now=NOW)
+    work = to("10")
     before = [record(row) for row in (one, two)]
-    shown = bulk.rehearse(work, ids([one, two]))
+    shown = reviews.rehearse(work, ids([one, two]))
     assert [record(row) for row in (one, two)] == before
     assert [shown.before[one.pk].reasons.name, shown.after[one.pk].reasons.name] == [None, "CAMPAIGN_DAILY_BUDGET"]
     assert (shown.before[two.pk].daily_budget, shown.after[two.pk].daily_budget) == (100_000_000, 10_000_000)
-    assert bulk.apply(work, ids([one, two]), seen=shown.seal) == shown
+    assert reviews.apply(work, ids([one, two]), seen=shown.seal) == shown
     assert (why(one), why(two)) == (["campaign_daily_budget"], [])
 
 
@@ -250,16 +255,16 @@ MEANWHILE: dict[str, tuple[Callable[[Campaign], object], bool]] = {
 def test_what_people_change_meanwhile_is_looked_at_again(meanwhile: str) -> None:
     act, again = MEANWHILE[meanwhile]
     one, two = some(2)
-    work = partial(bulk.change_campaigns, {row.pk: {"daily_budget": "50"} for row in (one, two)}, now=NOW)
-    seen = bulk.rehearse(work, ids([one, two])).seal
+    work = to("50")
+    seen = reviews.rehearse(work, ids([one, two])).seal
     act(two)
     if again:
         before = [record(row) for row in (one, two)]
-        with pytest.raises(bulk.ChangedMeanwhileError):
-            bulk.apply(work, ids([one, two]), seen=seen)
+        with pytest.raises(reviews.ChangedMeanwhileError):
+            reviews.apply(work, ids([one, two]), seen=seen)
         assert [record(row) for row in (one, two)] == before
     else:
-        bulk.apply(work, ids([one, two]), seen=seen)
+        reviews.apply(work, ids([one, two]), seen=seen)
         assert Campaign.objects.get(pk=two.pk).daily_budget == Decimal(50)
 
 
@@ -322,8 +327,10 @@ class _Storm:
 
     def pause_many(self, dice: random.Random) -> None:
         verb = dice.choice([bulk.pause_campaigns, bulk.resume_campaigns])
-        work = partial(verb, self.some(dice), now=NOW)
-        bulk.apply(work, [], seen=bulk.Outcome({}, {}).seal) if dice.random() < 0.5 else work()
+        some = self.some(dice)
+        nothing = reviews.Outcome({}, {}).seal
+        work = partial(verb, some, now=NOW)
+        reviews.apply(lambda _: work(), [], seen=nothing) if dice.random() < 0.5 else work()
 
     def set_hours(self, dice: random.Random) -> None:
         bulk.change_campaigns({pk: {"hours": dice.choice([NIGHT, None])} for pk in self.some(dice)}, now=NOW)

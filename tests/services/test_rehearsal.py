@@ -1,19 +1,24 @@
 """A rehearsal does the real thing, tells what it did, and leaves nothing."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from campaigns.models import Brand, Campaign
 from campaigns.rules.errors import BudgetError
-from campaigns.services import catalog, rehearsal
-from campaigns.services.rehearsal import RehearsalBusyError, rehearse
+from campaigns.services import bulk, catalog, rehearsal
+from campaigns.services.rehearsal import (
+    RehearsalBusyError,
+    RehearsalTooLongError,
+    rehearse,
+    rehearse_in_slices,
+)
 from campaigns.services.spend import record_spend
 from campaigns.services.status import Change
 from tests import factories
@@ -127,11 +132,12 @@ def test_it_gives_up_where_somebody_else_writes_all_the_time(sale: Campaign) -> 
 def test_it_gives_up_what_takes_long_and_bounds_nothing_else(
     sale: Campaign, monkeypatch: pytest.MonkeyPatch, outer: bool
 ) -> None:
-    monkeypatch.setattr(rehearsal, "STATEMENT_MS", 50)
+    monkeypatch.setattr(rehearsal, "HELD_MS", 50)
     with transaction.atomic() if outer else pytest.MonkeyPatch.context():
-        with pytest.raises(RehearsalBusyError, match="too much"):
+        with pytest.raises(RehearsalBusyError, match="too long"):
             rehearse(lambda: _ask("SELECT pg_sleep(5)"))
         assert (_ask("SHOW lock_timeout"), _ask("SHOW statement_timeout")) == ("0", "0")
+        monkeypatch.undo()
         rehearse(lower(sale))
         assert (_ask("SHOW lock_timeout"), _ask("SHOW statement_timeout")) == ("0", "0")
 
@@ -149,3 +155,87 @@ def _ask(sql: str) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return cursor.fetchone()[0]
+
+
+# --- In slices -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "sizes"), [(0, []), (1, [1]), (1_000, [1_000]), (1_001, [501, 500]), (2_500, [834, 833, 833])]
+)
+def test_many_are_rehearsed_in_slices_of_nearly_the_same_size(
+    transactional_db: None, number: int, sizes: list[int]
+) -> None:
+    found = list(rehearse_in_slices(list, range(number)))
+    assert [len(one) for one in found] == sizes
+    assert [one for some in found for one in some] == list(range(number))
+
+
+def test_slices_that_take_too_long_become_smaller(transactional_db: None) -> None:
+    tried: list[int] = []
+
+    def work(some: Sequence[int]) -> list[int]:
+        tried.append(len(some))
+        if len(some) > 300:
+            raise RehearsalTooLongError
+        return list(some)
+
+    found = [one for some in rehearse_in_slices(work, range(1_000)) for one in some]
+    assert found == list(range(1_000))
+    assert tried == [1_000, 500, 250, 250, 250, 250]
+    tried.clear()
+    with pytest.raises(RehearsalTooLongError, match="take fewer campaigns"):
+        list(rehearse_in_slices(_never, range(1_000)))
+
+
+def _never(some: Sequence[int]) -> None:
+    raise RehearsalTooLongError
+
+
+@anywhere
+def test_all_statements_together_have_one_deadline(
+    sale: Campaign, monkeypatch: pytest.MonkeyPatch, outer: bool
+) -> None:
+    monkeypatch.setattr(rehearsal, "HELD_MS", 200)
+    before = everything()
+
+    def work() -> None:
+        lower(sale)()
+        for _ in range(100):  # each of them in time
+            Brand.objects.get()
+            time.sleep(0.02)
+
+    began = time.monotonic()
+    with transaction.atomic() if outer else pytest.MonkeyPatch.context(), pytest.raises(RehearsalTooLongError):
+        rehearse(work)
+    assert time.monotonic() - began < 1
+    assert everything() == before
+
+
+@pytest.mark.postgresql
+def test_what_fails_within_is_cleaned_up_and_the_rest_goes_on(sale: Campaign) -> None:
+    def work() -> object:
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Campaign.objects.create(pk=sale.pk, brand=sale.brand, name="Twice", created_at=NOW)
+        return lower(sale)()
+
+    assert rehearse(work)
+
+
+@pytest.mark.postgresql
+def test_spend_waits_for_one_slice_and_not_for_all(sale: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two slices nothing is locked: a spend that waits for the first is through before the second begins."""
+    monkeypatch.setattr(rehearsal, "SLICE", 1)
+    other = factories.campaign(sale.brand)
+    waiting: list[Worker[Any]] = []
+
+    def work(ids: Collection[int]) -> object:
+        if waiting:
+            return waiting[0].result()  # it could not end, were the first slice's locks still held
+        bulk.change_campaigns({pk: {"daily_budget": 5} for pk in ids}, now=NOW)
+        waiting.append(Worker(partial(record_spend, [factories.event(sale, 1)], now=NOW)))
+        waiting[0].start()
+        return None
+
+    list(rehearse_in_slices(work, [sale.pk, other.pk]))
+    assert waiting[0].result()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+from campaigns.gateways import meters
 from campaigns.queries.standing import BrandStanding, CampaignStanding, standing
 from campaigns.rules import money, periods, reasons
 from campaigns.rules.reasons import Reason
@@ -41,6 +43,7 @@ def report(*, now: datetime, chance: random.Random) -> Tick:
             events += _spend(plan, brand, now, chance)
             events += _credit(plan, brand, chance)
     receipt = spend.record_spend(events, now=now)
+    meters.count_events("command", Counter(result.outcome for result in receipt.results))
     return Tick(len(events), receipt.changes)
 
 

@@ -18,6 +18,9 @@
     // A page whose budgets are being edited must not lead away to the login, and needs no new figures.
     if (isLive(event) && (document.hidden || document.querySelector("form#bm-budgets"))) event.preventDefault();
   });
+  document.addEventListener("htmx:sendError", function () {
+    say("lost"); // whatever was asked: a page that says it is fresh would hide that nothing gets through
+  });
   document.addEventListener("htmx:afterRequest", function (event) {
     if (isLive(event)) say(event.detail.successful ? "live" : "lost");
   });
