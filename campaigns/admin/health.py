@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 
-from campaigns.queries.health import Intervals, State, health
+from campaigns.queries.health import State, health
+from campaigns.views import intervals
 
 _TONES = {State.OK: "green", State.UNKNOWN: "gray", State.WARN: "amber", State.BAD: "red"}
 
 
 def health_items(now: datetime) -> list[dict[str, Any]]:
     """Return the items of the strip, each with a tone and a sentence."""
-    intervals = Intervals(
-        enforce=timedelta(seconds=settings.ENFORCE_INTERVAL_SECONDS),
-        roll_over=timedelta(seconds=settings.ROLLOVER_INTERVAL_SECONDS),
-        ledger_check=timedelta(seconds=settings.LEDGER_CHECK_INTERVAL_SECONDS),
-    )
-    found = health(now=now, intervals=intervals, broker_url=settings.REDIS_URL)
+    found = health(now=now, intervals=intervals(), broker_url=settings.REDIS_URL)
     return [
         {"name": item.name, "tone": _TONES[item.state], "state": item.state.value, "sentence": item.sentence}
         for item in found.items

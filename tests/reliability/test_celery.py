@@ -104,7 +104,11 @@ def test_a_worker_does_every_task(pool: str, environment: dict[str, str], tmp_pa
 
 @pytest.mark.processes
 def test_beat_keeps_the_interval_of_the_settings(environment: dict[str, str], tmp_path: Path) -> None:
-    environment |= {"ENFORCE_INTERVAL_SECONDS": "1", "ROLLOVER_INTERVAL_SECONDS": "2"}
+    environment |= {
+        "ENFORCE_INTERVAL_SECONDS": "1",
+        "ROLLOVER_INTERVAL_SECONDS": "2",
+        "LEDGER_CHECK_INTERVAL_SECONDS": "2",
+    }
     with worker(environment, tmp_path / "worker"), program("beat", environment, tmp_path / "beat", "--pidfile="):
         for kind in PeriodicRun.Task:
             wait_until(partial(finished, kind, at_least=3), within=30, what=f"three runs of {kind}")
