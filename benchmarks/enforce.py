@@ -57,10 +57,10 @@ def measure(database: str, sizes: Sequence[int]) -> None:
         table.add_column(name, justify="right")
     made = 0
     for size in sizes:
-        _grow(made, size)
+        grow(made, size)
         made = size
         enforcement.enforce_all(now=OPEN)
-        _analyze()
+        analyze()
         none = min(_timed(lambda: enforcement.enforce_all(now=OPEN)) for _ in range(3))
         began = time.perf_counter()
         changed = enforcement.enforce_all(now=SHUT).changed
@@ -83,8 +83,8 @@ def measure(database: str, sizes: Sequence[int]) -> None:
     print(f"Row by row: measured on {min(LOOP, max(sizes)):,} campaigns, scaled to the number.")
 
 
-def _grow(already: int, size: int) -> None:
-    """Make campaigns up to `size`: half of them with hours, a third with a daily budget, all with spend and history."""
+def grow(already: int, size: int) -> None:
+    """Make campaigns up to `size`: half with hours, a third with a daily budget, all with spend and history."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -130,8 +130,8 @@ def _statements(first: int, last: int, true: str) -> Iterator[str]:
                 """
 
 
-def _analyze() -> None:
-    """What the databases' own housekeeping does in time: fresh statistics for their planners."""
+def analyze() -> None:
+    """Do what the databases' own housekeeping does in time: fresh statistics for their planners."""
     from django.db import connection
 
     with connection.cursor() as cursor:

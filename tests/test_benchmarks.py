@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
         ("benchmarks.record", "counters lack the"),
         ("benchmarks.enforce", "Row by row: measured on 200 campaigns"),
         ("benchmarks.consume", "check_ledger: 0 differences after 480 events"),
+        ("benchmarks.pages", "200 campaigns, 2,000 ledger rows"),
     ],
 )
 def test_the_benchmark_runs_small(module: str, says: str) -> None:

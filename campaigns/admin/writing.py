@@ -60,7 +60,7 @@ class ServiceForm(ModelForm[_Row]):
         if self.refusal:
             raise ValidationError(self.refusal)
         cleaned = super().clean()
-        for name in self.changed_data:
+        for name in self.changed_fields():
             self._refuse_overwriting(name)
         return cleaned
 
@@ -84,7 +84,7 @@ class ServiceForm(ModelForm[_Row]):
 
     def changed_fields(self) -> dict[str, Any]:
         """Return what the service takes and the person has changed."""
-        return {name: self.cleaned_data[name] for name in self.changed_data if name in self.stored}
+        return {name: self.cleaned_data.get(name) for name in self.changed_data if name in self.stored}
 
     def all_fields(self) -> dict[str, Any]:
         """Return everything that the service takes."""
