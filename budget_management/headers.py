@@ -13,8 +13,8 @@ PERMISSIONS = ", ".join(
 class PageHeaders(CSPMiddleware):
     """Sends the Content-Security-Policy of the settings, and the Permissions-Policy, with every page.
 
-    With pages only: other answers run nothing, and each writing of the policy takes some 45 microseconds, which the API
-    has better use for.
+    With pages only: other answers run nothing, and writing the policy takes time that the API has
+    better use for.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

@@ -10,7 +10,8 @@ from django.urls import reverse
 from campaigns.admin import charts, words
 from campaigns.admin.pages import average_note, edit_items, filtered, limit_rows, spend_tiles, today_note, told_items
 from campaigns.models import Brand
-from campaigns.queries import activity, overview
+from campaigns.queries import activity
+from campaigns.queries.changes import latest_changes
 from campaigns.queries.edits import edits_of
 from campaigns.queries.standing import BrandStanding, Limit
 from campaigns.rules import periods
@@ -50,7 +51,7 @@ def brand_page(brand: Brand, standing: BrandStanding | None, *, now: datetime, m
         "rest": _rest(shares, currency),
         "all_campaigns": filtered("campaign", brand__id__exact=brand.pk),
         "add_campaign": f"{reverse('admin:campaigns_campaign_add')}?brand={brand.pk}" if may_add else "",
-        "changes": told_items(overview.latest_changes(now=now, brand_ids=[brand.pk], limit=SHOWN), now),
+        "changes": told_items(latest_changes(now=now, brand_ids=[brand.pk], limit=SHOWN), now),
         "all_changes": filtered("statuschange", campaign__brand__id__exact=brand.pk),
         "edits": edit_items(edits_of(brand_id=brand.pk, with_campaigns=True, limit=SHOWN), currency, zone),
         "all_edits": filtered("edit", brand__id__exact=brand.pk),

@@ -23,7 +23,8 @@ from campaigns.admin.pages import (
     told_items,
 )
 from campaigns.models import Campaign, DaypartingSchedule
-from campaigns.queries import activity, overview
+from campaigns.queries import activity
+from campaigns.queries.changes import latest_changes
 from campaigns.queries.edits import edits_of
 from campaigns.queries.standing import CampaignStanding, Limit
 from campaigns.rules import periods, reasons
@@ -44,7 +45,7 @@ def campaign_page(
     days = activity.days(campaign_id=campaign.pk, zone=zone, now=now)
     hours = activity.hours_today(campaign_id=campaign.pk, zone=zone, now=now)
     stretches = activity.day_band(campaign_id=campaign.pk, zone=zone, now=now)
-    changes = overview.latest_changes(now=now, campaign_id=campaign.pk, limit=SHOWN)
+    changes = latest_changes(now=now, campaign_id=campaign.pk, limit=SHOWN)
     own = standing.day.budget if standing else None
     limits = _limits(campaign, standing)
     return {

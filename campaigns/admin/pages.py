@@ -25,8 +25,8 @@ from campaigns.admin.sentences import change_sentence
 from campaigns.admin.writing import ServiceAdmin
 from campaigns.models import Edit
 from campaigns.queries.activity import DaySpent, yesterday
+from campaigns.queries.changes import ToldChange
 from campaigns.queries.edits import Edits, ToldEdit
-from campaigns.queries.overview import ToldChange
 from campaigns.queries.standing import Limit
 from campaigns.rules import periods
 

@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 
 from campaigns.admin import words
 from campaigns.models import StatusChange
-from campaigns.queries.overview import ToldChange
+from campaigns.queries.changes import ToldChange
 from campaigns.rules import periods, reasons
 from campaigns.rules.reasons import Reason
 

@@ -1,4 +1,4 @@
-"""History: when and why the status of campaigns has changed, and the figures that it was judged on."""
+"""History: when and why the status of a campaign has changed, and the figures that it was judged on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import F
 
 from campaigns.models import StatusChange
 from campaigns.queries.standing import Limit
@@ -53,23 +52,6 @@ class History:
     more: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class CampaignChange:
-    """One change of one of a brand's campaigns."""
-
-    campaign_id: int
-    campaign: str
-    change: HistoricChange
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class BrandHistory:
-    """A page of changes of a brand's campaigns, the newest first, and whether there are older ones."""
-
-    changes: Sequence[CampaignChange]
-    more: bool
-
-
 def status_history(*, campaign_id: int, before: int | None = None, limit: int = DEFAULT_LIMIT) -> History:
     """Return the changes of a campaign's status, the newest first, in one query.
 
@@ -77,38 +59,17 @@ def status_history(*, campaign_id: int, before: int | None = None, limit: int = 
     Whether there is such a campaign and the caller may see it is for the caller to find out: one that there is not has
     no changes. Raises BudgetError for a limit out of bounds.
     """
-    found = _newest(StatusChange.objects.filter(campaign__pk=campaign_id), before, limit)
-    changes = [_change(row, row.actor_name, row.api_key_name) for row in found[:limit]]
-    return History(changes=changes, more=len(found) > limit)
-
-
-def brand_status_history(*, brand_id: int, before: int | None = None, limit: int = DEFAULT_LIMIT) -> BrandHistory:
-    """Return the changes of the status of a brand's campaigns, the newest first, in one query.
-
-    before, limit: as in `status_history`. What was journaled of campaigns that have been deleted since is left out.
-    """
-    rows = StatusChange.objects.filter(brand__pk=brand_id).annotate(campaign_name=F("campaign__name"))
-    found = _newest(rows, before, limit)
-    changes = [
-        CampaignChange(
-            campaign_id=row.campaign_id,
-            campaign=row.campaign_name,
-            change=_change(row, row.actor_name, row.api_key_name),
-        )
-        for row in found[:limit]
-    ]
-    return BrandHistory(changes=changes, more=len(found) > limit)
-
-
-def _newest(rows: QuerySet[Any], before: int | None, limit: int) -> list[Any]:
-    """The newest rows before a place with who brought them about, and one more than the limit."""
     if not 1 <= limit <= MAX_LIMIT:
         raise BudgetError(f"Give a limit from 1 to {MAX_LIMIT:,}.")
+    # Outer joins, as a user may be gone: the journal's keys carry no constraint.
+    rows = StatusChange.objects.filter(campaign__pk=campaign_id).annotate(
+        actor_name=F("actor__username"), api_key_name=F("api_key__name")
+    )
     if before is not None:
         rows = rows.filter(pk__lt=before)
-    # Outer joins, as a user may be gone: the journal's keys carry no constraint.
-    named = rows.annotate(actor_name=F("actor__username"), api_key_name=F("api_key__name"))
-    return list(named.order_by("-pk")[: limit + 1])
+    found = list(rows.order_by("-pk")[: limit + 1])
+    changes = [_change(row, row.actor_name, row.api_key_name) for row in found[:limit]]
+    return History(changes=changes, more=len(found) > limit)
 
 
 def _change(row: StatusChange, actor: str | None, api_key: str | None) -> HistoricChange:

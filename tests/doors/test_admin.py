@@ -69,18 +69,6 @@ def _noon() -> Iterator[None]:
 
 
 @pytest.fixture
-def anna() -> User:
-    return User.objects.create_superuser("anna")
-
-
-@pytest.fixture
-def client(anna: User) -> Client:
-    client = Client()
-    client.force_login(anna)
-    return client
-
-
-@pytest.fixture
 def acme() -> Brand:
     return factories.brand(name="Acme", timezone="Europe/Paris", currency="EUR", daily_budget="100")
 

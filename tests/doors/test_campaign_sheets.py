@@ -41,13 +41,6 @@ def _noon() -> Iterator[None]:
 
 
 @pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("anna"))
-    return client
-
-
-@pytest.fixture
 def acme() -> Brand:
     return factories.brand(name="Acme", currency="EUR", timezone="Europe/Paris", daily_budget=100)
 

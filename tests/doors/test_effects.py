@@ -35,11 +35,6 @@ def _noon() -> Any:
 
 
 @pytest.fixture
-def client() -> Client:
-    return logged_in(User.objects.create_superuser("anna"))
-
-
-@pytest.fixture
 def acme() -> Brand:
     return factories.brand(name="Acme", timezone="Europe/Paris", currency="EUR", daily_budget="100")
 

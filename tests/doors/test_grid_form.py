@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.contrib.auth.models import User
 from django.test import Client
 
 from campaigns.models import Brand, Campaign, DaypartingSchedule
@@ -28,13 +27,6 @@ PAINTED = {"grid_painted": "1"}
 def _noon() -> Iterator[None]:
     with time_machine.travel(NOW, tick=False):
         yield
-
-
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("anna"))
-    return client
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -28,13 +27,6 @@ POLICY = {
     "base-uri 'none'",
     "object-src 'none'",
 }
-
-
-@pytest.fixture
-def client(db: None) -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("anna"))
-    return client
 
 
 def pages() -> list[str]:

@@ -31,13 +31,6 @@ def _noon() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def client() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("anna"))
-    return client
-
-
 def show(client: Client, model: type[models.Model], query: str = "") -> Any:
     response = client.get(reverse(f"admin:campaigns_{model._meta.model_name}_changelist") + f"?{query}")
     assert response.status_code == 200

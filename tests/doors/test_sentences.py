@@ -10,7 +10,7 @@ import pytest
 
 from campaigns.admin.sentences import change_sentence
 from campaigns.models import StatusChange
-from campaigns.queries.overview import ToldChange
+from campaigns.queries.changes import ToldChange
 from campaigns.queries.standing import Limit
 from campaigns.rules import money, reasons
 from campaigns.rules.reasons import Reason

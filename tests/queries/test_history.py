@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Campaign, Scope, StatusChange
-from campaigns.queries.history import HistoricChange, History, brand_status_history, status_history
+from campaigns.queries.history import HistoricChange, History, status_history
 from campaigns.queries.standing import Limit
 from campaigns.rules import money, reasons
 from campaigns.rules.errors import BudgetError
@@ -171,23 +171,3 @@ def test_it_is_one_query_whoever_did_it() -> None:
         changes = status_history(campaign_id=campaign.pk).changes
     assert [change.actor for change in changes] == ["li", "jonas", "maria", None]
     assert len(captured) == 1
-
-
-def test_a_brands_history_names_the_campaigns() -> None:
-    first = toggled(2, by=user("maria"))
-    second = factories.campaign(first.brand, name="Spring")
-    toggled(1)
-    catalog.pause(campaign_id=second.pk, now=NOW + timedelta(days=1), note="enough")
-    gone = factories.campaign(first.brand, total_budget=0)
-    catalog.delete_campaign(campaign_id=gone.pk, now=NOW)
-    with CaptureQueriesContext(connection) as captured:
-        history = brand_status_history(brand_id=first.brand_id)
-    assert len(captured) == 1
-    told = [(change.campaign_id, change.campaign, change.change.note) for change in history.changes]
-    assert told == [(second.pk, "Spring", "enough"), (first.pk, first.name, "no. 1"), (first.pk, first.name, "no. 0")]
-    of_first = [change.change for change in history.changes if change.campaign_id == first.pk]
-    assert of_first == status_history(campaign_id=first.pk).changes
-    page = brand_status_history(brand_id=first.brand_id, limit=1)
-    assert (page.changes, page.more) == (history.changes[:1], True)
-    rest = brand_status_history(brand_id=first.brand_id, before=page.changes[0].change.id)
-    assert (rest.changes, rest.more) == (history.changes[1:], False)

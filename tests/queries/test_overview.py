@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaigns.models import Brand, BrandCounter, BrandHour, Campaign, StatusChange
+from campaigns.queries.changes import latest_changes
 from campaigns.queries.listing import brand_figures
 from campaigns.queries.overview import (
     BrandAttention,
@@ -23,7 +24,6 @@ from campaigns.queries.overview import (
     Level,
     Overview,
     PeriodSpend,
-    latest_changes,
     overview,
 )
 from campaigns.queries.standing import Limit
