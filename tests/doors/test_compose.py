@@ -310,6 +310,8 @@ def test_the_broker_keeps_what_it_has_and_forgets_nothing_for_lack_of_room(
         client.xgroup_create("spend-events", "budget", id="0")
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
         assert client.config_get("appendfsync") == {"appendfsync": "everysec"}
+        # On a busy disk a write is put off for up to two seconds, which is what "everysec" allows.
+        wait_until(lambda: on_disk(client), within=30, what="the stream in the file")
         started.process.kill()
         started.process.wait()
     with redis_service(services, tmp_path, port), redis.Redis.from_url(redis_url(port)) as client:
