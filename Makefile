@@ -90,7 +90,8 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
 
 lock: .venv/.uv ## Choose and lock the versions anew
 	$(LOCK) --upgrade --output-file requirements.txt
-	$(LOCK) --upgrade --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(LOCK) --upgrade --extra otel --constraint requirements.txt --output-file requirements-otel.txt
+	$(LOCK) --upgrade --extra otel --group dev --constraint requirements-otel.txt --output-file requirements-dev.txt
 
 clean: ## Remove the environment and every cache (the data in var/ stay)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
