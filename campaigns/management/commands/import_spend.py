@@ -183,7 +183,8 @@ def _rejects_path(path: Path, wish: str | None) -> Path:
 
 
 def _stopped(error: BaseException, account: Account) -> CommandError:
-    again = f" {AGAIN}" if account.rows else ""
+    # A batch can be committed before it is accounted for.
+    again = "" if isinstance(error, BudgetError) and not account.rows else f" {AGAIN}"
     if isinstance(error, KeyboardInterrupt):
         return CommandError(f"Stopped.{again}", returncode=INTERRUPTED)
     sentence = database_sentence(error) if isinstance(error, Error) else str(error)
