@@ -187,8 +187,8 @@ def test_killed_again_and_again_under_load_every_event_counts_once(
     campaigns: list[Campaign], broker: redis.Redis, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """Reporters that send some events several times, some that can't be read, and consumers that don't live long."""
-    number, stop = 12_000, threading.Event()
-    sender = threading.Thread(target=send_for_a_while, args=(environment["REDIS_URL"], campaigns, number, stop))
+    sent, stop = [0], threading.Event()
+    sender = threading.Thread(target=send_until, args=(stop, environment["REDIS_URL"], campaigns, sent))
     chance = random.Random(3)
     left_behind = 0
     with ExitStack() as stack:
@@ -202,9 +202,11 @@ def test_killed_again_and_again_under_load_every_event_counts_once(
                 mortal.process.kill()
                 mortal.process.wait()
                 left_behind += held_by(broker, mortal)
+        stop.set()
         sender.join(60)
         wait_until(lambda: broker.xlen(STREAM) == 0 and pending(broker) == 0, within=60, what="an empty stream")
         assert steady.stop() == 0
+    [number] = sent
     assert_each_counted_once(number, broker)
     assert SpendLog.objects.filter(amount=Decimal("0.01")).count() == number
     assert broker.xlen(REJECTED) == number // 100
@@ -212,18 +214,17 @@ def test_killed_again_and_again_under_load_every_event_counts_once(
     assert left_behind > 0, "no kill hit a batch in hand; the test has shown nothing"
 
 
-def send_for_a_while(url: str, campaigns: list[Campaign], number: int, stop: threading.Event) -> None:
+def send_until(stop: threading.Event, url: str, campaigns: list[Campaign], sent: list[int]) -> None:
     chance = random.Random(4)
     with redis.Redis.from_url(url) as broker:
-        for first in range(0, number, 100):
+        while not stop.wait(0.08):
             with broker.pipeline(transaction=False) as pipeline:
-                for n in range(first, first + 100):
+                for n in range(sent[0], sent[0] + 100):
                     for _ in range(chance.choice([1, 1, 1, 2, 3])):
                         pipeline.xadd(STREAM, event(campaigns[n % len(campaigns)], n))
                 pipeline.xadd(STREAM, {"event": b"\xff"})
                 pipeline.execute()
-            if stop.wait(0.08):
-                return
+            sent[0] += 100
 
 
 def held_by(broker: redis.Redis, program: Program) -> int:
