@@ -104,7 +104,7 @@ def test_a_signal_ends_it_in_mid_stream_after_the_batch_in_hand(
         wait_until(lambda: recorded() >= 500, within=30, what="some batches")
         began = time.monotonic()
         assert started.stop(number) == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
     assert 500 <= recorded() < 20_000
     assert (pending(broker), broker.xlen(STREAM)) == (0, 20_000 - recorded())
     assert f"recorded {recorded():,}," in started.output or started.output.count("recorded") > 1
@@ -123,7 +123,7 @@ def test_a_signal_ends_it_when_there_is_nothing_to_do(
         time.sleep(0.3)
         began = time.monotonic()
         assert started.stop() == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
     assert started.output.count("\n") == 1
 
 

@@ -113,7 +113,7 @@ def test_a_second_ctrl_c_stops_waiting(tmp_path: Path) -> None:
         time.sleep(1.3)
         began = time.monotonic()
         assert started.stop(signal.SIGINT) == 0
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 3  # and not after five seconds less 1.3
 
 
 @pytest.mark.processes

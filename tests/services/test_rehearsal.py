@@ -112,7 +112,7 @@ def test_it_gives_up_soon_where_somebody_holds_the_locks(sale: Campaign, held: s
     began = time.monotonic()
     with holding(behind), pytest.raises(RehearsalBusyError, match="Busy"):
         rehearse(lower(sale))
-    assert time.monotonic() - began < 3 * rehearsal.LOCK_WAIT_MS / 1_000
+    assert time.monotonic() - began < 10  # and not until the locks are let go, in 20
     assert rehearse(lower(sale))  # and now there is nobody
 
 
@@ -208,7 +208,7 @@ def test_all_statements_together_have_one_deadline(
     began = time.monotonic()
     with transaction.atomic() if outer else pytest.MonkeyPatch.context(), pytest.raises(RehearsalTooLongError):
         rehearse(work)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2  # which is what the work sleeps
     assert everything() == before
 
 
