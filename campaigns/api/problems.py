@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import msgspec
 import ninja.errors
 from django.core.exceptions import RequestDataTooBig
-from django.db import Error, InterfaceError, OperationalError
+from django.db import Error, InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI, Schema
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import IdleInTransactionSessionTimeout, LockNotAvailable
 from pydantic import ConfigDict, Field
 
 from campaigns.rules.errors import BudgetError, InvalidFieldError
@@ -134,6 +134,7 @@ def handle(api: NinjaAPI) -> None:
     _answer(api, RequestDataTooBig, lambda *_: too_large())
     _answer(api, OperationalError, lambda _, error: _unavailable(error))
     _answer(api, InterfaceError, lambda _, error: _unavailable(error))
+    _answer(api, InternalError, _asleep_or_wrong)
     _answer(api, Exception, _internal_error)
 
 
@@ -229,6 +230,13 @@ def _unavailable(error: Error) -> Problem:
         "The database does not answer; send the same request again in a moment.",
         headers={"Retry-After": "1"},
     )
+
+
+def _asleep_or_wrong(request: HttpRequest, error: InternalError) -> Problem:
+    """The problem of a process that was frozen in a transaction and lost it meanwhile: nothing is wrong with us."""
+    if isinstance(error.__cause__, IdleInTransactionSessionTimeout):
+        return _unavailable(error)
+    return _internal_error(request, error)
 
 
 def _internal_error(request: HttpRequest, error: Exception) -> Problem:
