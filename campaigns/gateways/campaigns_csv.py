@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -48,7 +49,8 @@ NONE = "none"
 
 _DELIMITERS = (",", ";", "\t")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_WINDOW = re.compile(r"(\d{1,2})(?::00)?\s*[-–—]\s*(\d{1,2})(?::00)?(?:[\s,]+(\S.*))?", re.ASCII)
+# What is taken for a separator is not given back (++): a cell of nothing else would be gone through once for each.
+_WINDOW = re.compile(r"(\d{1,2})(?::00)?\s*[-–—]\s*(\d{1,2})(?::00)?(?:[\s,]++(.+))?", re.ASCII)
 
 
 class Line(NamedTuple):
@@ -126,7 +128,7 @@ def _check_names(name: str, names: Sequence[str]) -> None:
             f"{name} has {'a column' if len(unknown) == 1 else 'columns'} that campaigns don't have: {shown}. "
             f"Remove or rename; known are {', '.join(TAKEN)}."
         )
-    twice = sorted({column for column in own if own.count(column) > 1})
+    twice = sorted(column for column, times in Counter(own).items() if times > 1)
     if twice:
         raise SheetError(f"{name} has the column {twice[0]} twice; keep one of them.")
 

@@ -1,7 +1,7 @@
 """Text files of comma-separated values, read record by record: lazily, within bounds, whatever is in them.
 
 A record that can't be read costs itself, not those behind it: after a quote that is never closed, reading goes on
-with the next line.
+with the next line. The csv module sees no line more than twice for that, however many quotes stay open.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ _BINARY = (
 )
 _OVERLONG = "(a line that was too long to be kept)\n"
 """Compared by identity."""
+_UNMATCHED = "The quotes of this line don't match: a quoted cell is not closed, or goes on after its closing quote."
 
 
 class SheetError(BudgetError):
@@ -88,7 +89,7 @@ class Text:
     def records(self, delimiter: str) -> Iterator[Record]:
         """Yield every record; raises SheetError where the text is not in its encoding, or can't be read on."""
         with self._open() as stream:
-            lines = _Lines(stream, self)
+            lines = _Lines(stream, self, delimiter)
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             while True:
                 lines.begin_record()
@@ -97,10 +98,10 @@ class Text:
                 except StopIteration:
                     return
                 except (csv.Error, _RecordError) as error:
-                    yield Record(lines.keep_first(), [lines.taken[0].rstrip("\r\n")[:1000]], _sentence(error))
+                    yield Record(lines.began, [lines.first.rstrip("\r\n")[:1000]], _sentence(error))
                     reader = csv.reader(lines, delimiter=delimiter, strict=True)
                 else:
-                    yield Record(lines.number - len(lines.taken) + 1, cells)
+                    yield Record(lines.began, cells)
 
     def _open(self) -> TextIOWrapper:
         try:
@@ -111,44 +112,99 @@ class Text:
 
 
 class _RecordError(Exception):
-    """A record past its bounds; the message says which."""
+    """A record past its bounds, or in a quote that does not end well; the message says which."""
+
+
+class _OpenError(Exception):
+    """A line has come to its end and the quote that it began in is still open."""
 
 
 class _Lines:
-    """The lines of a stream, with those of the present record kept so that they can be read once more."""
+    """The lines of a stream, as the csv module asks for them.
 
-    def __init__(self, stream: TextIOWrapper, text: Text) -> None:
+    Its second line of a record is asked for only within an open quote. Whether that quote will be closed is found
+    out before any line is given away, so that a record that fails has taken its first line only.
+
+    The lines that were looked at for it are kept, and how they end: a quote that is open before any of them meets the
+    same end, whichever line it was opened in. So no line is looked at twice, and reading stays linear where every
+    line opens a quote anew.
+    """
+
+    def __init__(self, stream: TextIOWrapper, text: Text, delimiter: str) -> None:
         self._stream = stream
         self._text = text
-        self._again: deque[str] = deque()
+        self._delimiter = delimiter
+        self._ahead: deque[str] = deque()
+        self._size_ahead = 0
+        self._closed = False
+        self._wrong = ""
+        self._taken = 0
         self.number = 0
-        self.taken: list[str] = []
+        self.first = ""
+
+    @property
+    def began(self) -> int:
+        """The number of the record's first line."""
+        return self.number - self._taken + 1
 
     def begin_record(self) -> None:
-        self.taken = []
-
-    def keep_first(self) -> int:
-        """Put all lines of the record but its first back; return the number of that one."""
-        self._again.extendleft(reversed(self.taken[1:]))
-        self.number -= len(self.taken) - 1
-        return self.number
+        self._taken = 0
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
-        if len(self.taken) == MAX_LINES:
-            raise _RecordError(f"A quote in this line is not closed within {MAX_LINES} lines.")
-        line = self._again.popleft() if self._again else self._read()
+        if self._taken == 1:
+            self._look_ahead()
+        line = self._next_ahead() if self._ahead else self._read()
         if not line:
             raise StopIteration
         self.number += 1
-        self.taken.append(line)
-        if line is _OVERLONG:
-            raise _RecordError(f"The line is longer than {MAX_LINE:,} characters.")
-        if "\0" in line:
-            raise _RecordError("The line has NUL characters.")
+        self._taken += 1
+        if self._taken == 1:
+            self.first = line
+        if problem := _problem(line):
+            raise _RecordError(problem)
         return line
+
+    def _next_ahead(self) -> str:
+        line = self._ahead.popleft()
+        self._size_ahead -= len(line)
+        return line
+
+    def _look_ahead(self) -> None:
+        """Raise _RecordError unless the quote that is open now will be closed within the bounds of a record."""
+        if not self._ahead:
+            self._closed, self._wrong = False, ""
+        while not (self._closed or self._wrong) and self._is_within_bounds(1):
+            self._look_at(self._read())
+        if self._wrong:
+            raise _RecordError(self._wrong)
+        if not self._closed or not self._is_within_bounds(0):
+            raise _RecordError(
+                f"A quote in this line is not closed within {MAX_LINES} lines and {MAX_LINE:,} characters."
+            )
+
+    def _is_within_bounds(self, more: int) -> bool:
+        return 1 + len(self._ahead) + more <= MAX_LINES and len(self.first) + self._size_ahead <= MAX_LINE
+
+    def _look_at(self, line: str) -> None:
+        """Keep a line, and what becomes of a quote that is open before it."""
+        if not line:
+            self._wrong = _UNMATCHED
+            return
+        self._ahead.append(line)
+        self._size_ahead += len(line)
+        self._wrong = _problem(line)
+        if self._wrong:
+            return
+        try:
+            next(csv.reader(_within_quote(line), delimiter=self._delimiter, strict=True))
+            self._closed = True
+        except csv.Error:
+            self._wrong = _UNMATCHED
+        except _OpenError:
+            pass
 
     def _read(self) -> str:
         try:
@@ -164,13 +220,27 @@ class _Lines:
         return line.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}") if self.number == 0 else line
 
     def _undecodable(self, error: UnicodeError) -> SheetError:
-        line = self.number + 1
+        line = self.number + len(self._ahead) + 1
         if isinstance(error, UnicodeDecodeError):
             line += error.object[: error.start].count(b"\n")
         return SheetError(
             f"{self._text.path} is not {self._text.encoding} text (line {line}); say which encoding it has, such as "
             "--encoding cp1252, or save it as CSV UTF-8."
         )
+
+
+def _within_quote(line: str) -> Iterator[str]:
+    """What the csv module has to be given so that it reads a line as if a quote had been opened before it."""
+    yield '"'
+    yield line
+    raise _OpenError
+
+
+def _problem(line: str) -> str:
+    """Why a line can't be read whatever stands before it; empty if it can."""
+    if line is _OVERLONG:
+        return f"The line is longer than {MAX_LINE:,} characters."
+    return "The line has NUL characters." if "\0" in line else ""
 
 
 def _look_at(path: Path) -> tuple[int, bytes]:
@@ -214,8 +284,4 @@ def _unreadable(path: Path, error: OSError) -> SheetError:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, _RecordError):
-        return str(error)
-    if "limit" in str(error):
-        return f"A cell of this line is longer than {MAX_LINE:,} characters."
-    return "The quotes of this line don't match: a quoted cell is not closed, or goes on after its closing quote."
+    return str(error) if isinstance(error, _RecordError) else _UNMATCHED

@@ -89,6 +89,9 @@ _WITH_CLOCK = {*_GUESSES[Column.TIME][0], "time", "hour"}
 _UNIT = re.compile(
     r"(?P<name>.*?)[\s_]*(?:\((?P<inside>[^()]*)\)|\[(?P<square>[^\[\]]*)\]|[\s_](?P<last>[A-Za-z]{3}))\s*"
 )
+_LONGEST_NAME = 200
+"""No column that can be told has a longer name. To look for a currency in one takes the square of its length, and so
+does Unicode's normal form of many accents on one letter."""
 _OWN_CURRENCY = {"advertisercurrency", "advcurrency", "accountcurrency", "localcurrency"}
 _TOTAL = re.compile(
     r"\W*(?:(?:grand|sub|report)[\s-]*)?(?:total|totals|summary|gesamt|insgesamt|summe|totale|totaux|totaal|итого)\b",
@@ -383,7 +386,7 @@ def _costs(header: Sequence[str]) -> list[str]:
 
 def _split_unit(name: str) -> tuple[str, frozenset[str]]:
     """The plain name of a cost column and the currencies it tells, as in `Cost (EUR)`, `cost_usd`, `Spend [€]`."""
-    found = _UNIT.fullmatch(name)
+    found = _UNIT.fullmatch(name) if len(name) <= _LONGEST_NAME else None
     if found is None:
         return _plain(name), frozenset()
     unit = next(part for part in found.groups()[1:] if part is not None).strip()
@@ -396,8 +399,8 @@ def _split_unit(name: str) -> tuple[str, frozenset[str]]:
 
 
 def _plain(name: str) -> str:
-    """A column's name without case, spaces and punctuation."""
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
+    """The beginning of a column's name without case, spaces and punctuation."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name[:_LONGEST_NAME]).casefold()))
 
 
 def _layout(fit: _Fit, delimiter: str) -> Layout:

@@ -302,6 +302,22 @@ class Machine(RuleBasedStateMachine):
                 self.met["released"] += 1
         self.check("release")
 
+    @rule(at=who, ttl=st.sampled_from([1, 60, 3_600]), off=st.sampled_from([-1, 0, 0, 0, 1]), more=st.integers(0, 3))
+    def hold_all_again(self, at: int, ttl: int, off: int, more: int) -> None:
+        """All that is left is held, and asked for again when that expires: unswept, it binds to that moment only."""
+        at %= len(self.campaigns)
+        if all(budget is None for _, budget, _, _ in self.oracle.limits(at, self.now)):
+            self.update(at, {"daily_budget": "20"}, None, None, False)
+        self.place([(at, self.rest(at), None, ttl, None)])
+        self.go_to(self.now + timedelta(seconds=ttl) + off * INSTANT)
+        self.place([(at, self.rest(at, 0 if more else 1), None, ttl, None)])
+
+    def rest(self, at: int, more: int = 0) -> str:
+        """What is left to a campaign, or a micro more; at least a micro."""
+        limits = self.oracle.limits(at, self.now)
+        left = min(budget - spent - held for _, budget, spent, held in limits if budget is not None)
+        return f"{units(max(left + more, 1)):f}"
+
     @rule()
     def expire(self) -> None:
         over = [hold for hold in self.oracle.holds if hold.state == "open" and hold.expires <= self.now]
@@ -489,8 +505,42 @@ class Machine(RuleBasedStateMachine):
     @rule(leap=leaps, brand=st.integers(0, 1), off=st.sampled_from([-1, 0, 0, 1]))
     def tick(self, leap: int | str, brand: int, off: int) -> None:
         """Time goes on: by some minutes or months, or to the brink of the brand's next hour, day or month."""
-        to = self.next(leap, brand) + off * INSTANT if isinstance(leap, str) else self.now + timedelta(minutes=leap)
-        self.now = max(to, self.now)
+        self.go_to(
+            self.next(leap, brand) + off * INSTANT if isinstance(leap, str) else self.now + timedelta(minutes=leap)
+        )
+
+    @rule(at=who, after=st.integers(-2, 20), length=st.integers(1, 23), begins=st.booleans(), all_of_them=st.booleans())
+    def change_clocks(self, at: int, after: int, length: int, begins: bool, all_of_them: bool) -> None:
+        """Some hours after the clocks of a brand are changed, a campaign's hours begin or end, and it is judged."""
+        at %= len(self.campaigns)
+        brand = self.oracle.brand(at)
+        change = self.next_change(brand)
+        if change is None:
+            return
+        moment = max(change + timedelta(hours=after), self.now)
+        hour = self.oracle.local(brand, moment).hour
+        other = (hour + (length if begins else -length)) % 24
+        self.hours([at], (hour, other, 127) if begins else (other, hour, 127), None)
+        self.go_to(moment)
+        if all_of_them:
+            self.enforce()
+        else:
+            self.enforce_one(at)
+
+    def next_change(self, brand: int) -> datetime | None:
+        """When a brand's clocks are next changed, within a year, to the hour; its zone may never change them."""
+        step, was = timedelta(days=1), self.oracle.local(brand, self.now).utcoffset()
+        at = self.now.replace(minute=0, second=0, microsecond=0)
+        end = at + 366 * step
+        while at < end and self.oracle.local(brand, at + step).utcoffset() == was:
+            at += step
+        while at < end and self.oracle.local(brand, at).utcoffset() == was:
+            at += timedelta(hours=1)
+        return at if at < end else None
+
+    def go_to(self, moment: datetime) -> None:
+        """Let time go on to a moment; it never goes back."""
+        self.now = max(moment, self.now)
         self.verdicts = self.judged()
         self.check("tick", unchanged=True)
 

@@ -1,7 +1,7 @@
 """The model test: the real services against an oracle, step by step, on whatever Hypothesis comes up with.
 
 `make model` runs it for long. A failure prints the steps as a program and a `@reproduce_failure` line; put that line
-above `test_the_product_does_what_the_oracle_says` to run exactly this case again.
+above the class `Machine` in machine.py to run exactly this case again. `--hypothesis-seed=1` repeats a whole run.
 """
 
 from __future__ import annotations
