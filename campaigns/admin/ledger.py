@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
 from campaigns.admin import words
@@ -15,6 +15,7 @@ from campaigns.admin.filters import CampaignFilter
 from campaigns.admin.newest import BrandedPaginator, NewestPaginator
 from campaigns.models import Brand, BrandCounter, CampaignCounter, SpendLog
 from campaigns.models.counters import PeriodKind
+from campaigns.queries.archive import archived_until
 
 
 @admin.register(SpendLog)
@@ -36,6 +37,12 @@ class SpendLogAdmin(ReadOnlyAdmin[SpendLog]):
     )
     empty_icon = "receipt_long"
     empty_text = "No spend recorded yet. It arrives through the API, an import, or manage.py log_spend."
+
+    list_before_template = "campaigns/admin/ledger_note.html"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Say from which day on the list has rows, if older ones are in the archive."""
+        return super().changelist_view(request, (extra_context or {}) | {"archived_until": archived_until()})
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -14,6 +14,7 @@ from django.conf import settings
 
 from campaigns.gateways.spend_json import WireEvent
 from campaigns.models import Hold, SpendLog
+from campaigns.queries.archive import closed_until
 from campaigns.queries.lookup import MAX_ID, Home, find_homes, find_homes_by_external_id
 from campaigns.rules import money, periods
 from campaigns.rules.texts import TextError, check_note
@@ -21,6 +22,9 @@ from campaigns.rules.texts import TextError, check_note
 MAX_EVENT_ID = 128
 _MAX_SHOWN = 10**30
 _MAX_NAME_SHOWN = 40
+NEVER_ARCHIVED = timedelta(days=28)
+"""So long a day's month stays in the ledger in any case, and need not be looked up."""
+
 _FIRST_YEAR = 1970  # before it nothing was ever recorded, and calendars end somewhere
 
 KINDS = {"spend": SpendLog.Kind.SPEND, "adjustment": SpendLog.Kind.ADJUSTMENT}
@@ -140,11 +144,17 @@ def look_up(events: Sequence[SpendEvent]) -> Known:
 
 
 def accept(
-    events: Sequence[SpendEvent], known: Known, now: datetime, results: list[SpendResult | None]
+    events: Sequence[SpendEvent],
+    known: Known,
+    now: datetime,
+    results: list[SpendResult | None],
+    *,
+    refused: bool = False,
 ) -> tuple[list[Entry], dict[Entry, str]]:
     """The events that can be recorded, in the order in which they lock the ledger's key, and those that can't, and why.
 
     What is too old to be recorded may still be the repeat of what was recorded in time. All others get results.
+    refused: the database has refused them once, so even recent ones may be of a month that is archived.
     """
     earliest = now - timedelta(days=settings.SPEND_MAX_AGE_DAYS)
     latest = now + timedelta(seconds=settings.SPEND_MAX_AHEAD_SECONDS)
@@ -162,8 +172,16 @@ def accept(
                 doubtful[entry] = _no_hold(entry)
             else:
                 entries.append(entry)
+    recent = date.max if refused else now.date() - NEVER_ARCHIVED
+    if any(entry.day < recent for entry in entries) and (open_from := closed_until()):
+        doubtful |= {entry: _archived(entry) for entry in entries if entry.day < open_from}
+        entries = [entry for entry in entries if entry.day >= open_from]
     entries.sort(key=_ledger_order)
     return entries, doubtful
+
+
+def _archived(entry: Entry) -> str:
+    return f"Its month, {entry.day:%Y-%m}, is in the archive and takes no more; record it as an adjustment of today."
 
 
 def _no_hold(entry: Entry) -> str:

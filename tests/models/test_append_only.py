@@ -12,7 +12,7 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 
 LEDGER, JOURNAL, CATALOG = "campaigns_spendlog", "campaigns_statuschange", "campaigns_catalogchange"
-EDITS = "campaigns_edit"
+EDITS, ARCHIVED = "campaigns_edit", "campaigns_archivedspend"
 
 
 def execute(statement: str) -> None:
@@ -81,7 +81,7 @@ def test_new_rows_are_welcome(row: Any) -> None:
 
 
 def test_the_tables_are_the_ledger_and_the_journal() -> None:
-    assert set(append_only.TABLES) == {LEDGER, JOURNAL, CATALOG, EDITS}
+    assert set(append_only.TABLES) == {LEDGER, JOURNAL, CATALOG, EDITS, ARCHIVED}
     assert {LEDGER, JOURNAL} == {SpendLog._meta.db_table, StatusChange._meta.db_table}
 
 

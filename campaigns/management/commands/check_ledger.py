@@ -13,6 +13,7 @@ from rich.text import Text
 
 from campaigns.management.console import PlainCommand, exact_money
 from campaigns.models import Brand, Campaign, SpendLog
+from campaigns.queries.archive import archived_rows
 from campaigns.rules import money
 from campaigns.rules.periods import Period
 from campaigns.services import audit
@@ -136,6 +137,7 @@ def _as_json(found: Sequence[Difference], left: Sequence[Difference], names: _Na
         "repaired": len(found) if repair else 0,
         "counters": audit.count_counters(),
         "ledger_rows": SpendLog.objects.count(),
+        "archived_rows": archived_rows(),
         "differences": [_difference_as_json(difference, names) for difference in found],
     }
 
@@ -161,8 +163,8 @@ def _counters(number: int) -> str:
 
 
 def _rows() -> str:
-    number = SpendLog.objects.count()
-    return f"{number:,} ledger row{'' if number == 1 else 's'}"
+    number, archived = SpendLog.objects.count(), archived_rows()
+    return f"{number:,} ledger row{'' if number == 1 else 's'}" + (f" ({archived:,} more archived)" if archived else "")
 
 
 def _chunks(ids: Iterable[int]) -> Iterable[list[int]]:
