@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django import forms
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.widgets import AutocompleteSelectMultiple
 from django.contrib.auth.admin import GroupAdmin as PlainGroupAdmin
 from django.contrib.auth.admin import UserAdmin as PlainUserAdmin
@@ -15,9 +19,11 @@ from django.contrib.auth.models import Group, User
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from unfold import widgets
+from unfold.enums import ActionVariant
 
 from campaigns.admin import words
 from campaigns.admin.base import (
@@ -26,15 +32,16 @@ from campaigns.admin.base import (
     CheckboxSelectMultiple,
     UserChangeForm,
     UserCreationForm,
+    action,
     figures,
 )
 from campaigns.models import Brand, BrandLimit
 from campaigns.queries import people
-from campaigns.services import roles
+from campaigns.services import attempts, factors, roles
 from campaigns.services.roles import Role
 
-admin.site.unregister(User)
-admin.site.unregister(Group)
+for _model in (User, Group, Authenticator, EmailAddress):  # of allauth's tables nobody needs a page
+    admin.site.unregister(_model)
 
 ALL, SOME = "all", "some"
 """Which brands a person sees."""
@@ -127,7 +134,8 @@ class UserAdmin(PlainUserAdmin[User], BaseAdmin[User]):
     add_form = NewPersonForm
     add_form_template = None
     change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "full_name", "email", "role", "sees", "state")
+    list_display = ("username", "full_name", "email", "role", "sees", "state", "factor")
+    actions = ("reset_second_factor", "unlock")
     list_filter = ("groups", "is_active")
     search_help_text = "Name or e-mail"
     list_filter_submit = True
@@ -147,8 +155,10 @@ class UserAdmin(PlainUserAdmin[User], BaseAdmin[User]):
         return super().get_queryset(request).select_related("brand_limit").prefetch_related("groups")
 
     def add_figures(self, request: HttpRequest, rows: Any) -> dict[int, Any]:
-        """Return the names of the brands of those who see only some, in one query."""
-        return people.brands_of([row.pk for row in rows], most=_NAMED)
+        """Return the names of the brands of those who see only some, and since when people have second factors."""
+        ids = [row.pk for row in rows]
+        brands, factors_made = people.brands_of(ids, most=_NAMED), people.factors_of(ids)
+        return {pk: (brands.get(pk), factors_made.get(pk)) for pk in ids}
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """As permitted, for those who may do no more than who asks."""
@@ -165,11 +175,12 @@ class UserAdmin(PlainUserAdmin[User], BaseAdmin[User]):
         name = (("first_name", "last_name"), "email")
         dates = ("Dates", {"fields": (("joined", "last_seen"),)})
         if not self.has_change_permission(request, obj):
-            access = {"fields": ("is_active", "role", "sees")}
+            access = {"fields": ("is_active", "role", "sees", "factor")}
             return (("Person", {"fields": ("username", *name)}), ("Access", access), dates)
         single = ("is_superuser", "user_permissions") if request.user.is_superuser else ()
         return (
-            ("Person", {"fields": ("username", "secret", *name)}),
+            ("Person", {"fields": ("username", *name)}),
+            ("Logging in", {"fields": ("secret", "factor", "failures")}),
             ("Role", {"fields": ("is_active", "groups")}),
             ("Brands", {"fields": ("sees", "brands")}),
             *((("Beyond the roles", {"fields": single, "classes": ("collapse",)}),) if single else ()),
@@ -178,7 +189,7 @@ class UserAdmin(PlainUserAdmin[User], BaseAdmin[User]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Return what the product records."""
-        return ("secret", "joined", "last_seen")
+        return ("secret", "factor", "failures", "joined", "last_seen")
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Ask for roles by boxes, and offer none that may do more than who asks."""
@@ -226,13 +237,66 @@ class UserAdmin(PlainUserAdmin[User], BaseAdmin[User]):
         """Which brands."""
         if person.is_superuser or not hasattr(person, "brand_limit"):
             return "all brands"
-        names, number = figures(person) or ([], 0)
+        brands, _ = figures(person) or (None, None)
+        names, number = brands or ([], 0)
         return words.named([*names, *[""] * (number - len(names))], _NAMED) if number else "no brand"
 
     @admin.display(description="Password")
     def secret(self, person: User) -> SafeString:
         """Where it is changed; it can't be shown."""
         return format_html('<a href="{}" class="bm-link">Set another password</a>', "../password/")
+
+    @admin.display(description="Second factor")
+    def factor(self, person: User) -> SafeString | str:
+        """Since when the person has one, on the server's clock."""
+        _, made = figures(person) or (None, None)
+        return words.label("none", "gray") if made is None else words.clock(made, ZoneInfo(settings.TIME_ZONE))
+
+    @admin.display(description="Failed logins")
+    def failures(self, person: User) -> SafeString | str:
+        """From where logins by this name have failed lately."""
+        rows = people.failed_logins(person.get_username(), since=timezone.now() - settings.AXES_COOLOFF_TIME)
+        zone = ZoneInfo(settings.TIME_ZONE)
+        told = ((number, address or "an unknown address", words.when(at, zone)) for address, number, at in rows)
+        return format_html_join(mark_safe("<br>"), "{} from {}, last {}", told) or "none lately"
+
+    @action(description="Reset second factor", icon="phonelink_erase", variant=ActionVariant.DANGER)
+    def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Take the second factors away, from those who may do no more than who asks."""
+        chosen = self._in_reach(request, queryset)
+        count = factors.reset(user_ids=[person.pk for person in chosen]) if chosen else 0
+        if count:
+            self._note(request, chosen, "Reset the second factor.")
+            text = f"Reset for {count}. Their sessions have ended; they log in by password and set up a new one."
+            self.message_user(request, text, messages.SUCCESS)
+        elif chosen:
+            self.message_user(request, "Nobody of those has a second factor.", messages.WARNING)
+
+    @action(description="Unlock login", icon="lock_open")
+    def unlock(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Forget failed logins and wrong codes."""
+        chosen = self._in_reach(request, queryset)
+        if chosen:
+            attempts.forget(names=[person.get_username() for person in chosen])
+            factors.forgive(user_ids=[person.pk for person in chosen])
+            self._note(request, chosen, "Unlocked the login.")
+            self.message_user(request, "Their failed logins are forgotten; they may try again.", messages.SUCCESS)
+
+    def _in_reach(self, request: HttpRequest, queryset: QuerySet[User]) -> list[User]:
+        """The chosen who may do no more than who asks, who is not among them; the rest is told."""
+        chosen = list(queryset)
+        reach = [one for one in chosen if one.pk != request.user.pk and one.pk not in beyond(request, User)]
+        if left := [one.get_username() for one in chosen if one not in reach]:
+            text = (
+                f"Left as they are: {', '.join(left)}. Nobody does this for themselves, or for people who may do more."
+            )
+            self.message_user(request, text, messages.WARNING)
+        return reach
+
+    def _note(self, request: HttpRequest, chosen: Collection[User], what: str) -> None:
+        """Write into the history of each who did it, in one statement."""
+        rows = User.objects.filter(pk__in=[person.pk for person in chosen])
+        LogEntry.objects.log_actions(request.user.pk or 0, rows, CHANGE, change_message=what)
 
     @admin.display(description="Joined")
     def joined(self, person: User) -> SafeString | str:
