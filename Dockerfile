@@ -1,6 +1,8 @@
 # Two stages: the tools that install never reach the image that runs.
 FROM python:3.11-slim AS install
-COPY requirements.txt /
+# requirements-otel.txt has what traces need beside it.
+ARG REQUIREMENTS=requirements.txt
+COPY ${REQUIREMENTS} /requirements.txt
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --require-hashes --requirement /requirements.txt
 

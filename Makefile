@@ -8,10 +8,13 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecod
 
 MODEL_EXAMPLES ?= 500
 FUZZ_INPUTS ?= 100000
+CHAOS_SECONDS ?= 5
+
+SOAK_MINUTES ?= 10
 
 CHROMIUM_PATH = $(BIN)/python -m tests.browser.chromium
 
-.PHONY: help run setup setup-dev browser test lint types imports test-sqlite test-postgresql model fuzz screenshots format lock clean
+.PHONY: help run setup setup-dev browser test lint types imports audit test-sqlite test-postgresql model fuzz chaos scale soak screenshots format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -52,7 +55,7 @@ browser: setup-dev ## Find a Chromium for the tests, or install one
 		fi || true; \
 		$(CHROMIUM_PATH) >/dev/null; }
 
-test: lint types imports test-sqlite test-postgresql ## Everything that CI checks
+test: lint types imports audit test-sqlite test-postgresql ## Everything that CI checks
 
 lint: setup-dev ## Style and common mistakes
 	$(BIN)/ruff check .
@@ -63,6 +66,9 @@ types: setup-dev ## Static types, strict
 
 imports: setup-dev ## The floors of the architecture
 	$(BIN)/lint-imports
+
+audit: setup-dev ## Known advisories for what is locked. AUDIT=required fails where nobody can tell
+	$(BIN)/python -m tests.audit
 
 test-sqlite: setup-dev ## The tests on SQLite
 	$(BIN)/python -m pytest --numprocesses=2 --database=sqlite
@@ -77,6 +83,15 @@ model: setup-dev ## The services against an oracle, for long. MODEL_EXAMPLES=100
 fuzz: setup-dev ## Every reader with 100,000 inputs. FUZZ_INPUTS=1000 for less
 	TEST_FUZZ_INPUTS=$(FUZZ_INPUTS) $(BIN)/python -m pytest tests/fuzz -q -s --database=sqlite
 	TEST_FUZZ_INPUTS=$(FUZZ_INPUTS) $(BIN)/python -m pytest tests/fuzz -q -s --database=postgresql -k feed
+
+chaos: setup-dev ## What the product survives, with real processes. CHAOS_SECONDS=20 for more load; as root for all
+	$(BIN)/python -m tests.chaos --seconds $(CHAOS_SECONDS) $(if $(CHAOS_ONLY),--only $(CHAOS_ONLY))
+
+scale: setup-dev ## A million campaigns and twenty million ledger rows, measured; an hour, and 20 GB of TMPDIR
+	$(BIN)/python -m benchmarks.scale
+
+soak: setup-dev ## Whether memory stays flat under load. SOAK_MINUTES=60 for longer
+	$(BIN)/python -m benchmarks.soak --minutes $(SOAK_MINUTES)
 
 screenshots: browser ## Picture the demo's pages anew, in docs/screenshots
 	$(BIN)/python -m tests.browser.screenshots

@@ -92,8 +92,8 @@ def grow(already: int, size: int) -> None:
             cursor.execute(statement)
 
 
-def _statements(first: int, last: int, true: str) -> Iterator[str]:
-    """One clock in four zones, so that half of the campaigns change at once."""
+def catalog_statements(first: int, last: int, true: str) -> Iterator[str]:
+    """What makes brands, campaigns and hours. One clock in four zones, so that half of the campaigns change at once."""
     numbers = f"WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {last})"
     brands = f"FROM n WHERE i % {CAMPAIGNS_PER_BRAND} = 0"
     zone = "CASE i % 4 WHEN 0 THEN 'UTC' WHEN 1 THEN 'Europe/London' WHEN 2 THEN 'Africa/Abidjan' ELSE 'Etc/UTC' END"
@@ -101,19 +101,27 @@ def _statements(first: int, last: int, true: str) -> Iterator[str]:
     made = "'2026-01-01 00:00:00+00'"
     yield f"""
         INSERT INTO campaigns_brand
-          (id, name, timezone, currency, daily_budget, monthly_budget, budget_scope, created_at)
-        {numbers} SELECT {brand}, 'Brand ' || i, {zone}, 'USD', 1000000000000, 20000000000000, 'brand', {made} {brands}
+          (id, name, timezone, currency, daily_budget, monthly_budget, budget_scope,
+          pacing, daily_from_month, created_at)
+        {numbers} SELECT {brand}, 'Brand ' || i, {zone}, 'USD', 1000000000000, 20000000000000, 'brand', 'asap',
+          NOT {true}, {made} {brands}
     """
     yield f"""
         INSERT INTO campaigns_campaign
-          (id, brand_id, name, daily_budget, paused_manually, is_active, reasons, created_at)
+          (id, brand_id, name, daily_budget, pacing, daily_from_month, paused_manually, is_active, reasons, created_at)
         {numbers} SELECT 1 + i, {brand}, 'Campaign ' || i, CASE WHEN i % 3 = 0 THEN 5000000000 END,
-          NOT {true}, {true}, 0, {made} FROM n
+          'asap', NOT {true}, NOT {true}, {true}, 0, {made} FROM n
     """
     yield f"""
         INSERT INTO campaigns_daypartingschedule (campaign_id, start_hour, end_hour, weekdays)
         {numbers} SELECT 1 + i, 6, 12, 127 FROM n WHERE i % 2 = 0
     """
+
+
+def _statements(first: int, last: int, true: str) -> Iterator[str]:
+    yield from catalog_statements(first, last, true)
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {last})"
+    brands, brand = f"FROM n WHERE i % {CAMPAIGNS_PER_BRAND} = 0", f"1 + i / {CAMPAIGNS_PER_BRAND}"
     for period, starts in {1: DAYS, 2: MONTHS, 3: ("1970-01-01",)}.items():
         for start in starts:
             counter = (

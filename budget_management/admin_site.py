@@ -54,6 +54,15 @@ NAVIGATION = [
         ],
     },
     {
+        "title": "Alerts",
+        "items": [
+            _page("Alerts", "notifications", "alert"),
+            _page("Deliveries", "outbox", "delivery"),
+            _page("Rules", "rule", "alertrule"),
+            _page("Channels", "hub", "channel"),
+        ],
+    },
+    {
         "title": "Journal",
         "items": [
             _page("Status changes", "history", "statuschange"),
@@ -103,7 +112,15 @@ UNFOLD: dict[str, Any] = {
         _file("grid.css"),
         _file("effects.css"),
         _file("bulk.css"),
+        _file("alerts.css"),
+        _file("entrance.css"),
     ],
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "Change password", "link": reverse_lazy("admin:password_change")},
+            {"title": "Second factor", "link": reverse_lazy("second_factor")},
+        ]
+    },
     "SCRIPTS": [_file("mended.js"), _file("live.js"), _file("effects.js")],
     "COLORS": {"primary": _PRIMARY},
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": NAVIGATION},

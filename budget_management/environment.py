@@ -42,6 +42,9 @@ class Environment(BaseSettings):
         default=None,
         description="Signs sessions. Required in production; embedded mode makes one in DATA_DIR.",
     )
+    secret_key_fallbacks: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), repr=False, description="Former values of SECRET_KEY that are still good for reading, by commas."
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Host names the site answers to, separated by commas."
     )
@@ -54,8 +57,16 @@ class Environment(BaseSettings):
     )
     behind_proxy: bool = Field(
         default=False,
-        description="Trust the X-Forwarded-Proto header, which the proxy in front must set.",
+        description="Trust X-Forwarded-Proto and the last address in X-Forwarded-For; the proxy in front sets both.",
     )
+    require_second_factor: bool | None = Field(
+        default=None,
+        description="Whether people need a second factor to log in; unset: `true` in production, else `false`.",
+    )
+    login_lock_minutes: PositiveInt = Field(
+        default=15, le=24 * 60, description="For how long too many failed logins lock a name or an address out."
+    )
+    session_hours: PositiveInt = Field(default=12, le=30 * 24, description="For how long one login is good, in hours.")
     database_url: str | None = Field(
         default=None,
         description="postgresql://user:password@host/name; unset: SQLite in DATA_DIR.",
@@ -82,12 +93,38 @@ class Environment(BaseSettings):
     ledger_check_interval_seconds: PositiveInt = Field(
         default=3_600, le=A_DAY, description="How often every counter is compared with the ledger, in seconds."
     )
+    pacing_interval_seconds: int = Field(
+        default=60, ge=30, le=300, description="How often evenly paced campaigns get a new probability, in seconds."
+    )
     spend_max_age_days: PositiveInt = Field(
         default=62, le=3_660, description="Spend that occurred longer ago than this is rejected."
+    )
+    ledger_keep_months: PositiveInt = Field(
+        default=13,
+        le=1_200,
+        description="How many whole months stay in the ledger when `archive_ledger` is not told otherwise.",
     )
     spend_max_ahead_seconds: PositiveInt = Field(
         default=300, le=A_DAY, description="Spend dated further into the future than this is rejected."
     )
+    alerts_interval_seconds: PositiveInt = Field(
+        default=15, le=3_600, description="How often it is looked for what alerts tell, in seconds."
+    )
+    alerts_kept_days: int = Field(
+        default=90, ge=32, le=3_660, description="How long alerts and their deliveries are kept."
+    )
+    webhooks_allow_private: bool = Field(
+        default=False,
+        description="Let channels lead to private and local addresses, and webhooks go over http, too.",
+    )
+    email_host: str = Field(default="", description="The mail server for alerts; unset: no e-mail.")
+    email_port: PositiveInt = Field(default=587, le=65_535, description="Its port.")
+    email_user: str = Field(default="", description="What to log in there as; unset: without.")
+    email_password: SecretStr | None = Field(default=None, description="The password for it.")
+    email_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="How the connection to the mail server is kept private."
+    )
+    email_from: str = Field(default="budget@localhost", description="The sender of mails.")
     metrics_token: SecretStr | None = Field(
         default=None,
         description="What /metrics is asked with as a bearer token; unset: only from private addresses, past no proxy.",
@@ -106,7 +143,7 @@ class Environment(BaseSettings):
         """Read a variable of nothing but spaces as one that is not set."""
         return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
 
-    @field_validator("allowed_hosts", "csrf_trusted_origins", mode="before")
+    @field_validator("allowed_hosts", "csrf_trusted_origins", "secret_key_fallbacks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -164,10 +201,26 @@ class Environment(BaseSettings):
                 raise ValueError(f"production needs {', '.join(missing)}: not set")
         return self
 
+    @model_validator(mode="after")
+    def _late_spend_finds_its_month(self) -> Self:
+        fewest = -(-(self.spend_max_age_days + 31) // 28)  # months of 28 days at least, and one to spare
+        # Whoever raises SPEND_MAX_AGE_DAYS for an import need not set this as well: the command looks again.
+        if "ledger_keep_months" in self.model_fields_set and self.ledger_keep_months < fewest:
+            raise ValueError(
+                f"LEDGER_KEEP_MONTHS must be at least {fewest}: "
+                "longer than SPEND_MAX_AGE_DAYS by a month, so that late spend finds its month in the ledger"
+            )
+        return self
+
     @property
     def production(self) -> bool:
         """Whether this is the mode that insists on its own database, broker and secrets."""
         return self.environment == "production"
+
+    @property
+    def second_factor_required(self) -> bool:
+        """Whether people need a second factor to log in."""
+        return self.production if self.require_second_factor is None else self.require_second_factor
 
     @property
     def log_lines(self) -> str:

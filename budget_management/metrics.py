@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 
 from campaigns.gateways import broker, meters
 from campaigns.gateways.broker import BrokerError
+from campaigns.queries.alerts import Outbox, outbox
 from campaigns.queries.health import Health, LastRun, health
 from campaigns.queries.metrics import Figures, figures
 from campaigns.queries.readiness import Check, readiness
@@ -83,6 +84,7 @@ class _Scrape(Collector):
             try:
                 found = figures(now=self._now)
                 yield from _of_figures(found)
+                yield from _of_outbox(outbox(now=self._now))
                 yield from _of_runs(health(now=self._now, intervals=due, broker_url=url), self._now)
             except Error:
                 return  # gone since it was asked; the next scrape tells
@@ -128,10 +130,17 @@ def _of_figures(found: Figures) -> Iterator[Metric]:
     yield _gauge("holds_open", "Holds that reserve money.", found.holds_open)
 
 
+def _of_outbox(found: Outbox) -> Iterator[Metric]:
+    """What waits to be delivered."""
+    yield _gauge("outbox_waiting", "Deliveries of alerts that wait for channels that are on.", found.waiting)
+    text = "Time for which the oldest of them has waited."
+    yield _gauge("outbox_age_seconds", text, found.oldest.total_seconds())
+
+
 def _of_runs(found: Health, now: datetime) -> Iterator[Metric]:
     """The last run of each task that came to its end; nothing of a task that never ran."""
     runs = {"enforce": found.last_pass, "reset_daily": found.daily, "reset_monthly": found.monthly}
-    runs["check_ledger"] = found.ledger_check
+    runs |= {"check_ledger": found.ledger_check, "pace": found.pacing}
     ended = {task: run for task, run in runs.items() if run is not None}
     text = "Time since the last run that came to its end began."
     yield _gauges("last_run_age_seconds", text, "task", {task: _age(run, now) for task, run in ended.items()})

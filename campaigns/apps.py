@@ -6,6 +6,8 @@ from django.apps import AppConfig, apps
 from django.apps.registry import Apps
 from django.db.models.signals import post_migrate
 
+from campaigns.gateways import traces
+
 
 class CampaignsConfig(AppConfig):
     """Registers the one app of the product."""
@@ -14,7 +16,8 @@ class CampaignsConfig(AppConfig):
     verbose_name = "Budgets and campaigns"
 
     def ready(self) -> None:
-        """Let every migrate and flush end with the roles as they are meant to be."""
+        """Begin to trace, where that is wanted, and let every migrate and flush end with the roles as they should."""
+        traces.begin()  # before the middleware is loaded and any connection is made
         # After Django's own receiver, which makes the permissions: its app is ready before this one.
         post_migrate.connect(_ensure_roles, sender=self, dispatch_uid="campaigns.roles")
 

@@ -51,6 +51,7 @@ def intervals() -> Intervals:
         enforce=timedelta(seconds=settings.ENFORCE_INTERVAL_SECONDS),
         roll_over=timedelta(seconds=settings.ROLLOVER_INTERVAL_SECONDS),
         ledger_check=timedelta(seconds=settings.LEDGER_CHECK_INTERVAL_SECONDS),
+        pacing=timedelta(seconds=settings.PACING_INTERVAL_SECONDS),
     )
 
 

@@ -117,11 +117,15 @@ SECONDS = {("campaigns/management/commands/report_demo_spend.py", "_seconds")}
 
 LEDGER = {"campaigns_spendlog", "campaigns_statuschange"}
 
+ARCHIVE = ("campaigns/services/archive.py", "_remove_some")
+"""Where rows of the ledger are deleted whose month a file holds; the database refuses to delete any others."""
+
 
 def the_ledger_is_append_only(path: str, tree: ast.Module) -> Iterator[ast.AST]:
     names = "|".join(sorted(LEDGER))
     verbs = r"update( only)?|delete from|truncate( table)?|replace into|insert or \w+ into"
-    yield from sql(rf'\b({verbs}) "?({names})\b', tree)
+    archive = {id(node) for where, node in within(tree) if (path, where) == ARCHIVE}
+    yield from (node for node in sql(rf'\b({verbs}) "?({names})\b', tree) if id(node) not in archive)
     yield from sql(rf"(?s)insert into ({names})\b.* do update", tree)
     owners = {"SpendLog", "StatusChange", "spend_logs", "status_changes"}
     for call in calls(tree):
@@ -316,7 +320,7 @@ def test_what_is_exempt_is_there() -> None:
     ]:
         assert breaches(guard, "campaigns/elsewhere.py", (ROOT / path).read_text()), path
     where = {(path, place) for path in modules() for place, _ in within(ast.parse((ROOT / path).read_text()))}
-    assert where >= DOORS | SECONDS
+    assert where >= DOORS | SECONDS | {ARCHIVE}
 
 
 # --- The guards can fail ---------------------------------------------------------------------

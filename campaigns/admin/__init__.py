@@ -2,9 +2,20 @@
 
 from django.contrib import admin
 
-from campaigns.admin import access, accounts, brands, campaigns, holds, journal, ledger
+from campaigns.admin import access, accounts, alert_rules, alerts, brands, campaigns, channels, holds, journal, ledger
 
-__all__ = ["access", "accounts", "brands", "campaigns", "holds", "journal", "ledger"]
+__all__ = [
+    "access",
+    "accounts",
+    "alert_rules",
+    "alerts",
+    "brands",
+    "campaigns",
+    "channels",
+    "holds",
+    "journal",
+    "ledger",
+]
 
 admin.site.index_template = "campaigns/admin/dashboard/index.html"
 admin.site.index_title = "Overview"

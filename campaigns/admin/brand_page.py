@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
+from django.utils.html import format_html
 
-from campaigns.admin import charts, words
+from campaigns.admin import charts, foresight, words
 from campaigns.admin.pages import average_note, edit_items, filtered, limit_rows, spend_tiles, today_note, told_items
 from campaigns.models import Brand
 from campaigns.queries import activity
@@ -34,6 +35,7 @@ def brand_page(brand: Brand, standing: BrandStanding | None, *, now: datetime, m
     together = brand.budget_scope == BudgetScope.BRAND
     daily = standing.day.budget if standing and together else None
     limits = [("Today", standing.day), ("This month", standing.month)] if standing and together else []
+    ahead = foresight.of_brand(brand, standing, now)
     return {
         "standing": standing,
         **_status(brand, standing, steps, now),
@@ -43,7 +45,10 @@ def brand_page(brand: Brand, standing: BrandStanding | None, *, now: datetime, m
         "holds": any(limit.held for _, limit in limits),
         "no_limits": _no_limits(brand),
         "today_note": today_note(zone, now),
-        "cumulative": charts.cumulative(hours, daily, currency, zone=zone, now=now),
+        "cumulative": charts.cumulative(
+            hours, daily, currency, zone=zone, now=now, target=ahead.target, ahead=ahead.ahead
+        ),
+        "foresight": ahead,
         "active": charts.active(steps, zone=zone, now=now),
         "days": charts.days(days, daily, currency),
         "days_note": average_note(days, currency),
@@ -117,7 +122,7 @@ def _share(share: activity.CampaignShare, brand: Brand, now: datetime) -> dict[s
         "id": share.id,
         "name": share.name,
         "url": reverse("admin:campaigns_campaign_overview", args=[share.id]),
-        "status": words.status_labels(share.reasons),
+        "status": format_html("{}{}", words.status_labels(share.reasons), words.serves(share.probability)),
         "resumes": words.resumes(share.reasons, share.resumes_at, brand.timezone, now),
         "day": words.amount(share.spent, brand.currency),
         "share": words.NONE if share.share is None else f"{share.share}%",

@@ -17,8 +17,8 @@ from campaigns.admin.base import actor, figures, moment, visible_brands
 from campaigns.admin.brand_page import brand_page
 from campaigns.admin.effects import BudgetsAdmin
 from campaigns.admin.filters import ArchivedFilter
-from campaigns.admin.forms import BrandForm
-from campaigns.admin.lists import CurrencyFilter, RankedChangeList
+from campaigns.admin.forms import PACING_CONDITIONS, PACING_FIELDS, BrandForm
+from campaigns.admin.lists import CurrencyFilter, PacingFilter, RankedChangeList
 from campaigns.admin.pages import OverviewAdmin
 from campaigns.admin.sheets import BrandSheets
 from campaigns.admin.writing import MONEY, is_archived
@@ -43,7 +43,8 @@ class BrandAdmin(BrandSheets, OverviewAdmin[Brand], BudgetsAdmin):
     form = BrandForm
     formfield_overrides = MONEY
     list_display = ("name", "spent_today", "spent_this_month", "share", "running", "zone")
-    list_filter = (CurrencyFilter, ArchivedFilter)
+    list_filter = (CurrencyFilter, PacingFilter, ArchivedFilter)
+    conditional_fields = PACING_CONDITIONS
     actions_list = ("export_csv",)
     search_fields = ("name", "external_id")
     search_help_text = "Name or external ID"
@@ -94,6 +95,16 @@ class BrandAdmin(BrandSheets, OverviewAdmin[Brand], BudgetsAdmin):
         """Its monthly budget."""
         return _brand_budget(brand, brand.monthly_budget)
 
+    @admin.display(description="Spends")
+    def pacing_text(self, brand: Brand) -> str:
+        """How it spends its budget."""
+        return words.pacing(brand.pacing)
+
+    @admin.display(description="Daily budget from the month")
+    def from_month(self, brand: Brand) -> str:
+        """Whether its daily budget is set from the month, and within which bounds."""
+        return words.from_month(brand, brand.currency)
+
     @admin.display(description="Share of budget", ordering="pk")
     def share(self, brand: Brand) -> SafeString | str:
         """The budget that is spent furthest, and which one it is."""
@@ -116,9 +127,11 @@ class BrandAdmin(BrandSheets, OverviewAdmin[Brand], BudgetsAdmin):
         """Return the form; whoever may only look sees amounts in words."""
         editable = obj is None or self.has_change_permission(request, obj)
         budgets = ("daily_budget", "monthly_budget") if editable else ("daily", "monthly")
+        pacing = PACING_FIELDS if editable else ("pacing_text", "from_month")
         return (
             ("Brand", {"fields": ("name", "external_id")}),
             ("Budgets", {"fields": (*budgets, "budget_scope")}),
+            ("Pacing", {"fields": pacing}),
             ("Time zone and currency", {"fields": ("timezone", "currency")}),
         )
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from campaigns.admin import charts, words
+from campaigns.admin import charts, foresight, words
 from campaigns.admin.pages import (
     average_note,
     edit_items,
@@ -48,6 +48,7 @@ def campaign_page(
     changes = latest_changes(now=now, campaign_id=campaign.pk, limit=SHOWN)
     own = standing.day.budget if standing else None
     limits = _limits(campaign, standing)
+    ahead = foresight.of_campaign(campaign, standing, now)
     return {
         "standing": standing,
         **_status(campaign, standing, zone, now),
@@ -57,7 +58,10 @@ def campaign_page(
         "holds": any(limit.held for _, limit in limits),
         "no_limits": "No budget binds it: it may spend without end. Set budgets for it, or for its brand, in Settings.",
         "today_note": today_note(zone, now),
-        "cumulative": charts.cumulative(hours, own, currency, zone=zone, now=now),
+        "cumulative": charts.cumulative(
+            hours, own, currency, zone=zone, now=now, target=ahead.target, ahead=ahead.ahead
+        ),
+        "foresight": ahead,
         "band": charts.band(stretches, zone=zone, now=now),
         "legend": charts.tones([stretch.reasons for stretch in stretches]),
         "days": charts.days(days, own, currency),

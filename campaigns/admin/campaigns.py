@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.enums import ActionVariant
 
@@ -19,8 +20,16 @@ from campaigns.admin.bulk import BulkAdmin
 from campaigns.admin.campaign_page import campaign_page
 from campaigns.admin.effects import Line, TryingAdmin, standing_after
 from campaigns.admin.filters import ArchivedFilter, CampaignChoices, ReasonFilter, StatusFilter
-from campaigns.admin.forms import GRID, WINDOW, CampaignForm, NoteForm, weekday_bits
-from campaigns.admin.lists import CurrencyFilter, RankedChangeList
+from campaigns.admin.forms import (
+    GRID,
+    PACING_CONDITIONS,
+    PACING_FIELDS,
+    WINDOW,
+    CampaignForm,
+    NoteForm,
+    weekday_bits,
+)
+from campaigns.admin.lists import CurrencyFilter, PacingFilter, RankedChangeList
 from campaigns.admin.pages import OverviewAdmin
 from campaigns.admin.sheets import CampaignSheets
 from campaigns.admin.writing import MONEY
@@ -45,7 +54,14 @@ class CampaignAdmin(BulkAdmin, CampaignSheets, OverviewAdmin[Campaign], TryingAd
     actions_list = ("import_csv", "export_csv")
     actions_detail = ("pause", "resume", "archive")
     list_display = ("titled", "brand", "status", "resumes", "spent_today", "spent_this_month", "share")
-    list_filter = (StatusFilter, ReasonFilter, ("brand", AutocompleteFilter), CurrencyFilter, ArchivedFilter)
+    list_filter = (
+        StatusFilter,
+        ReasonFilter,
+        ("brand", AutocompleteFilter),
+        CurrencyFilter,
+        PacingFilter,
+        ArchivedFilter,
+    )
     list_select_related = ("brand",)
     search_fields = ("name", "external_id", "brand__name")
     search_help_text = "Campaign, brand or external ID"
@@ -53,6 +69,7 @@ class CampaignAdmin(BulkAdmin, CampaignSheets, OverviewAdmin[Campaign], TryingAd
     autocomplete_fields = ("brand",)
     # The fields of the one form of hours that is chosen.
     conditional_fields = {  # noqa: RUF012 - read by Unfold
+        **PACING_CONDITIONS,
         "start_hour": f"hours == '{WINDOW}'",
         "end_hour": f"hours == '{WINDOW}'",
         "weekdays": f"hours == '{WINDOW}'",
@@ -88,8 +105,10 @@ class CampaignAdmin(BulkAdmin, CampaignSheets, OverviewAdmin[Campaign], TryingAd
 
     @admin.display(description="Status", ordering="reasons")
     def status(self, campaign: Campaign) -> SafeString:
-        """Active, or every reason why not."""
-        return words.status_labels(campaign.reasons, archived=campaign.archived_at is not None)
+        """Active, or every reason why not; of a paced one what it serves."""
+        labels = words.status_labels(campaign.reasons, archived=campaign.archived_at is not None)
+        standing, _ = figures(campaign) or (None, None)
+        return labels if standing is None else format_html("{}{}", labels, words.serves(standing.probability))
 
     @admin.display(description="Resumes")
     def resumes(self, campaign: Campaign) -> SafeString | str:
@@ -131,6 +150,16 @@ class CampaignAdmin(BulkAdmin, CampaignSheets, OverviewAdmin[Campaign], TryingAd
         """Its budget for its whole life."""
         return _own_budget(campaign, campaign.total_budget)
 
+    @admin.display(description="Spends")
+    def pacing_text(self, campaign: Campaign) -> str:
+        """How it spends its budget."""
+        return words.pacing(campaign.pacing)
+
+    @admin.display(description="Daily budget from the month")
+    def from_month(self, campaign: Campaign) -> str:
+        """Whether its daily budget is set from the month, and within which bounds."""
+        return words.from_month(campaign, campaign.brand.currency)
+
     @admin.display(description="May spend")
     def schedule_text(self, campaign: Campaign) -> str:
         """Its hours in words."""
@@ -140,20 +169,24 @@ class CampaignAdmin(BulkAdmin, CampaignSheets, OverviewAdmin[Campaign], TryingAd
     def get_readonly_fields(self, request: HttpRequest, obj: Campaign | None = None) -> Any:
         """Return what stays: a campaign does not move to another brand."""
         identity = super().get_readonly_fields(request, obj)
-        return () if obj is None else ("brand", "daily", "monthly", "total", "schedule_text", *identity)
+        in_words = ("daily", "monthly", "total", "schedule_text", "pacing_text", "from_month")
+        return () if obj is None else ("brand", *in_words, *identity)
 
     def get_fieldsets(self, request: HttpRequest, obj: Campaign | None = None) -> Any:
         """Return the form; whoever may only look sees amounts and hours in words."""
         if obj is None or self.has_change_permission(request, obj):
             zone = f"On the clock of {obj.brand.timezone.key}." if obj else "On the clock of the brand's time zone."
             budgets: tuple[str, ...] = ("daily_budget", "monthly_budget", "total_budget")
+            pacing: tuple[str, ...] = PACING_FIELDS
             hours: dict[str, Any] = {"fields": ("hours", ("start_hour", "end_hour"), "weekdays", "grid")}
             hours["description"] = zone
         else:
             budgets, hours = ("daily", "monthly", "total"), {"fields": ("schedule_text",)}
+            pacing = ("pacing_text", "from_month")
         return (
             ("Campaign", {"fields": ("brand", "name", "external_id")}),
             ("Budgets of its own", {"fields": budgets}),
+            ("Pacing", {"fields": pacing}),
             ("Flight", {"fields": (("flight_start", "flight_end"),)}),
             ("Hours", hours),
         )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from campaigns.admin import words
@@ -68,6 +69,44 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """A line that is no step: `points` as SVG takes them, in ten thousandths of the drawing's width and height.
+
+    kind: target or forecast. key: what the line is, in the legend. text: what it says, for who can't see it; area: what
+    lies around it, as another shape.
+    """
+
+    kind: str
+    key: str
+    text: str
+    points: str
+    area: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """A point of a chart with its word, which stands left of it where there is no room on its right."""
+
+    text: str
+    x: str
+    y: str
+    anchor: str = "start"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What is expected of the rest of a day. course: what will have been spent by some moments, from now to the end.
+
+    low, high: between what the day will probably end. runs_out_at: when the budget will have been spent.
+    """
+
+    course: Sequence[HourPoint]
+    low: int | None = None
+    high: int | None = None
+    runs_out_at: datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
     """What there is to draw. summary: the chart in a sentence. now: the place of the present moment, if it is shown."""
 
@@ -75,6 +114,8 @@ class Chart:
     marks: Sequence[Mark]
     ticks: Sequence[Tick]
     lines: Sequence[Line] = ()
+    traces: Sequence[Trace] = ()
+    pins: Sequence[Pin] = ()
     now: str = ""
     peak: str = ""
 
@@ -135,11 +176,24 @@ def days(spent: Sequence[DaySpent], budget: int | None, currency: str) -> Chart:
 
 
 def cumulative(
-    points: Sequence[HourPoint], budget: int | None, currency: str, *, zone: ZoneInfo, now: datetime
+    points: Sequence[HourPoint],
+    budget: int | None,
+    currency: str,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+    target: Sequence[HourPoint] = (),
+    ahead: Ahead | None = None,
 ) -> Chart:
-    """Return how today's spend grew, as steps from midnight to midnight, with the daily budget as a line."""
-    top = _top([point.spent for point in points], [budget or 0])
+    """Return how today's spend grew, as steps from midnight to midnight, with the daily budget as a line.
+
+    target: what should have been spent by some moments, where it is paced. ahead: what is expected of the rest.
+    """
+    course = ahead.course if ahead else ()
+    high = (ahead.high or 0) if ahead else 0
+    top = _top([point.spent for point in (*points, *target, *course)], [budget or 0, high])
     starts, ends = _day(zone, now)
+    frame = _Frame(starts, ends, top, zone, currency)
     marks: list[Mark] = []
     for before, point in itertools.pairwise(points):
         end = _place(point.moment, starts, ends)
@@ -166,6 +220,8 @@ def cumulative(
         marks=marks,
         ticks=_clock(zone, now),
         lines=_budget_line(budget, top, currency),
+        traces=[*_target(target, now, frame), *_forecast(ahead, frame)],
+        pins=_running_out(ahead, frame),
         now=_present(now, starts, ends),
         peak=words.amount(_peak(top), currency),
     )
@@ -229,6 +285,94 @@ def active(steps: ActiveSteps, *, zone: ZoneInfo, now: datetime) -> Chart:
         now=_present(now, starts, ends),
         peak=f"{top:,}",
     )
+
+
+# --- What is ahead -------------------------------------------------------------------------------
+
+
+class _Frame(NamedTuple):
+    """A day's drawing: what lies at its edges."""
+
+    starts: datetime
+    ends: datetime
+    top: int
+    zone: ZoneInfo
+    currency: str
+
+    def point(self, moment: datetime, spent: int) -> str:
+        """A point as SVG takes it."""
+        height = min(max(spent, 0) * _WHOLE // self.top, _WHOLE)
+        return f"{_place(moment, self.starts, self.ends)},{_WHOLE - height}"
+
+    def line(self, points: Iterable[HourPoint]) -> str:
+        """Points as SVG takes them."""
+        return " ".join(self.point(*point) for point in points)
+
+    def said(self, point: HourPoint) -> str:
+        """A point in words."""
+        return f"{_end_of(point.moment, self.zone, self.ends)}: {words.about(point.spent, self.currency)}"
+
+
+def _target(target: Sequence[HourPoint], now: datetime, frame: _Frame) -> list[Trace]:
+    """What should be spent by when; in words, only what is to come of it."""
+    if not target:
+        return []
+    coming = "; ".join(frame.said(point) for point in _every_fourth(target, now, frame.zone))
+    text = f"Target of pacing, {coming}"
+    return [Trace(kind="target", key="Target", text=text, points=frame.line(target))]
+
+
+def _every_fourth(points: Sequence[HourPoint], now: datetime, zone: ZoneInfo) -> list[HourPoint]:
+    """Points to come at the hours that stand below the chart, and the last one."""
+    hourly = [point for point in points[:-1] if point.moment > now and _is_told(point.moment.astimezone(zone))]
+    return [*hourly, points[-1]]
+
+
+def _is_told(local: datetime) -> bool:
+    return local.hour % 4 == 0 and local.minute == 0 and local.second == 0
+
+
+def _forecast(ahead: Ahead | None, frame: _Frame) -> list[Trace]:
+    """The way to the end of the day as it is expected, and how far beside it the end may lie."""
+    if ahead is None or not ahead.course:
+        return []
+    last = ahead.course[-1]
+    text = f"Forecast, {frame.said(last)}"
+    area = ""
+    if ahead.low is not None and ahead.high is not None:
+        low, high = words.about(ahead.low, frame.currency), words.about(ahead.high, frame.currency)
+        text = f"{text}, between {low} and {high} eight times of ten"
+        above, below = _edge(ahead.course, ahead.high, max), _edge(ahead.course, ahead.low, min)
+        area = frame.line([*above, *reversed(below)])
+    points = frame.line(ahead.course)
+    return [Trace(kind="forecast", key="Forecast", text=text, points=points, area=area)]
+
+
+def _edge(course: Sequence[HourPoint], end: int, which: Callable[[int, int], int]) -> list[HourPoint]:
+    """An edge of the range: as far from the course, at each point of it, as it has come towards its own end."""
+    (_, first), (_, last) = course[0], course[-1]
+    grown = last - first
+    if grown <= 0:
+        return [*course[:-1], HourPoint(course[-1].moment, which(last, end))]
+    return [
+        HourPoint(moment, which(spent, first + (spent - first) * (end - first) // grown)) for moment, spent in course
+    ]
+
+
+def _running_out(ahead: Ahead | None, frame: _Frame) -> list[Pin]:
+    """Where the forecast reaches the budget."""
+    if ahead is None or ahead.runs_out_at is None:
+        return []
+    place = _place(ahead.runs_out_at, frame.starts, frame.ends)
+    y, _ = _column(ahead.course[-1].spent, frame.top)
+    clock = _end_of(ahead.runs_out_at, frame.zone, frame.ends)
+    anchor = "end" if place > _WHOLE * 17 // 20 else "start"
+    return [Pin(text=clock, x=percent(place, _WHOLE), y=y, anchor=anchor)]
+
+
+def _end_of(moment: datetime, zone: ZoneInfo, ends: datetime) -> str:
+    """A time of the day; the end of the day is not the beginning of one."""
+    return "24:00" if moment >= ends else f"{moment.astimezone(zone):%H:%M}"
 
 
 # --- Places --------------------------------------------------------------------------------------

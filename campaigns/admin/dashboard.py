@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from campaigns.admin import charts, live, words
+from campaigns.admin import charts, foresight, live, words
 from campaigns.admin.base import moment, visible_brands
 from campaigns.admin.health import health_items
 from campaigns.admin.pages import filtered, told_items
@@ -77,11 +77,12 @@ def board(request: HttpRequest) -> dict[str, Any]:
     found = overview.overview(now=now, brand_ids=visible_brands(request))
     if not found.brands:
         return _no_brands(request)
+    hints = foresight.hints(found.attention, now)
     return {
         "brands": found.brands,
         **_counts(found),
         "currencies": [_currency(row) for row in found.currencies],
-        "attention": [_brand(brand) for brand in found.attention],
+        "attention": [{**_brand(brand), "hint": hints.get(brand.id, "")} for brand in found.attention],
         "more": _more(found),
         "all_brands": reverse("admin:campaigns_brand_changelist"),
         "changes": told_items(found.changes, now),

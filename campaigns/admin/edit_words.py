@@ -19,6 +19,10 @@ LABELS: Mapping[str, str] = {
     "daily_budget": "Daily budget",
     "monthly_budget": "Monthly budget",
     "total_budget": "Total budget",
+    "pacing": "Spends",
+    "daily_from_month": "Daily budget from the month",
+    "daily_least": "Least daily budget from the month",
+    "daily_most": "Most daily budget from the month",
     "flight_start": "First day",
     "flight_end": "Last day",
     "hours": "May spend",
@@ -26,6 +30,7 @@ LABELS: Mapping[str, str] = {
 """The fields as people know them, in the order in which they are told."""
 
 _BUDGETS = {"daily_budget", "monthly_budget", "total_budget"}
+_BOUNDS = {"daily_least", "daily_most"}
 _DAYS = {"flight_start", "flight_end"}
 _ALL_HOURS = "every day, all hours"
 
@@ -64,8 +69,14 @@ def _value(name: str, value: str | None, currency: str) -> str:
         return _hours(value)
     if not value:
         return words.NONE
+    if name in _BOUNDS:
+        return words.exact(value, currency)
     if name in _DAYS:
         return words.date(date.fromisoformat(value))
+    if name == "pacing":
+        return words.pacing(value)
+    if name == "daily_from_month":
+        return "yes" if value == str(True) else "no"
     return Brand.BudgetScope(value).label if name == "budget_scope" else value
 
 

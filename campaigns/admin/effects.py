@@ -234,12 +234,13 @@ class BudgetsAdmin(TryingAdmin[Brand]):
         found = listing.brand_figures([brand], now=moment(request))[brand.pk]
         each = "" if brand.budget_scope == BudgetScope.BRAND else " for each campaign"
         limits = (("daily_budget", found.day, "today"), ("monthly_budget", found.month, "this month"))
+        noted = {"daily_budget": ", set from the month"} if brand.daily_from_month else {}
         return {
             "brand": brand,
             "form": form,
             "budgets": [
                 {
-                    "label": f"{name.replace('_', ' ').capitalize()}{each}",
+                    "label": f"{name.replace('_', ' ').capitalize()}{each}{noted.get(name, '')}",
                     "budget": words.budget(getattr(brand, name), brand.currency) if form is None else "",
                     "spent": f"Spent {when}: {words.amount(limit.spent, brand.currency)}",
                     "field": None if form is None else form[name],

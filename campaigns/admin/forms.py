@@ -54,6 +54,33 @@ class NoteForm(DialogForm):
     )
 
 
+PACING_FIELDS = ("pacing", "daily_from_month", "daily_least", "daily_most")
+"""How a budget is spread: the same of a brand and of a campaign."""
+
+_PACING_LABELS = {
+    "pacing": "Spends",
+    "daily_from_month": "Daily budget from the month",
+    "daily_least": "At least, a day",
+    "daily_most": "At most, a day",
+}
+_PACING_HELP = {
+    "pacing": "Evenly: it serves a share of its chances, so that the day's budget lasts until its hours end.",
+    "daily_from_month": "At midnight each day gets its share of what is left of the monthly budget. "
+    "The daily budget can't be set by hand meanwhile.",
+    "daily_least": "Empty: no least amount. Never more than what is left of the month.",
+    "daily_most": "Empty: no most amount.",
+}
+_PACING_WIDGETS = {
+    "pacing": widgets.UnfoldAdminRadioSelectWidget(),
+    "daily_from_month": widgets.UnfoldBooleanSwitchWidget(),
+}
+
+PACING_CONDITIONS = {"daily_least": "daily_from_month", "daily_most": "daily_from_month"}
+"""The bounds are asked for only where the daily budget is set from the month."""
+
+FROM_MONTH = "Set each day from the monthly budget."
+
+
 class _BudgetForm(ServiceForm[Any]):
     """Shows budgets as short as they are exact, and checks what both models have."""
 
@@ -63,6 +90,8 @@ class _BudgetForm(ServiceForm[Any]):
             value = self.initial.get(name)
             if isinstance(value, Decimal):
                 self.initial[name] = Decimal(money.to_text(money.to_micros(value)))
+        if getattr(self.instance, "daily_from_month", False) and "daily_budget" in self.fields:
+            self.fields["daily_budget"].help_text = FROM_MONTH
 
     def clean(self) -> dict[str, Any] | None:
         """Refuse an impossible budget at its field, in the words of the rule."""
@@ -90,14 +119,29 @@ class BrandForm(_BudgetForm):
 
     class Meta:
         model = Brand
-        fields = ("name", "external_id", "timezone", "currency", "daily_budget", "monthly_budget", "budget_scope")
-        labels: ClassVar = {"external_id": "External ID", "timezone": "Time zone", "budget_scope": "Budgets bind"}
+        fields = (
+            "name",
+            "external_id",
+            "timezone",
+            "currency",
+            "daily_budget",
+            "monthly_budget",
+            "budget_scope",
+            *PACING_FIELDS,
+        )
+        labels: ClassVar = {
+            "external_id": "External ID",
+            "timezone": "Time zone",
+            "budget_scope": "Budgets bind",
+            **_PACING_LABELS,
+        }
         help_texts: ClassVar = {
+            **_PACING_HELP,
             "timezone": "The brand's days and months begin at midnight here.",
             "budget_scope": "Together: the sum of the campaigns may spend the budgets. "
             "Alone: every single campaign may spend them.",
         }
-        widgets: ClassVar = {"timezone": widgets.UnfoldAdminSelect2Widget()}
+        widgets: ClassVar = {"timezone": widgets.UnfoldAdminSelect2Widget(), **_PACING_WIDGETS}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -206,9 +250,17 @@ class CampaignForm(_BudgetForm):
             "total_budget",
             "flight_start",
             "flight_end",
+            *PACING_FIELDS,
         )
-        labels: ClassVar = {"external_id": "External ID", "flight_start": "First day", "flight_end": "Last day"}
+        labels: ClassVar = {
+            "external_id": "External ID",
+            "flight_start": "First day",
+            "flight_end": "Last day",
+            **_PACING_LABELS,
+        }
+        widgets: ClassVar = _PACING_WIDGETS
         help_texts: ClassVar = {
+            **_PACING_HELP,
             "flight_start": "Empty: it may spend from now on.",
             "flight_end": "This day included. Empty: no end.",
         }

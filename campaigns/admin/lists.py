@@ -7,11 +7,12 @@ from typing import Any, Protocol, cast
 
 from django.contrib.admin import ModelAdmin
 from django.db import models
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from campaigns.admin import words
 from campaigns.admin.base import ChoiceFilter, FiguresChangeList, moment
-from campaigns.models import Brand
+from campaigns.models import Brand, Pacing
 from campaigns.queries.listing import Rank
 
 RANKS: Mapping[str, Rank] = {"spent_today": Rank.DAY, "spent_this_month": Rank.MONTH, "share": Rank.SHARE}
@@ -106,3 +107,23 @@ class CurrencyFilter(ChoiceFilter):
         """Narrow the list."""
         column = "currency" if queryset.model is Brand else "brand__currency"
         return queryset.filter(**{column: self.value()}) if self.value() else queryset
+
+
+class PacingFilter(ChoiceFilter):
+    """Brands by how they spend; campaigns by how they do themselves or with their brand."""
+
+    title = "pacing"
+    parameter_name = "pacing"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
+        """Return the choices."""
+        return [(choice.value, words.pacing(choice)) for choice in Pacing]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Narrow the list."""
+        if self.value() not in Pacing.values:
+            return queryset
+        evenly = Q(pacing=Pacing.EVEN)
+        if queryset.model is not Brand:
+            evenly |= Q(brand__pacing=Pacing.EVEN)
+        return queryset.filter(evenly if self.value() == Pacing.EVEN else ~evenly)

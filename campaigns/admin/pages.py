@@ -214,13 +214,29 @@ def edit_items(edits: Edits, currency: str, zone: ZoneInfo) -> list[dict[str, An
     """Return edits as lines: who, what, when, and each field with its value before and after."""
     return [
         {
-            "who": edit.actor or (f"Key {edit.api_key}" if edit.api_key else "A command"),
-            "what": f"{edit.verb.label} {_edited(edit)}",
+            "who": _who(edit),
+            "what": _what(edit),
             "when": words.clock(edit.at, zone),
-            "lines": [line for line in edit_lines(edit.changes, currency) if edit.verb == Edit.Verb.CHANGED],
+            "lines": [line for line in edit_lines(edit.changes, currency) if edit.verb in _TOLD],
         }
         for edit in edits.edits
     ]
+
+
+_TOLD = (Edit.Verb.CHANGED, Edit.Verb.DIVIDED)
+"""What is told with each field; something new has only what it is."""
+
+
+def _who(edit: ToldEdit) -> str:
+    if edit.verb == Edit.Verb.DIVIDED:
+        return "Month to day"
+    return edit.actor or (f"Key {edit.api_key}" if edit.api_key else "A command")
+
+
+def _what(edit: ToldEdit) -> str:
+    if edit.verb == Edit.Verb.DIVIDED:
+        return f"set the daily budget of {_edited(edit)}"
+    return f"{edit.verb.label} {_edited(edit)}"
 
 
 def _edited(edit: ToldEdit) -> str:

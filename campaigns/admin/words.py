@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from campaigns.models import Brand, Campaign, Pacing
 from campaigns.queries.standing import CampaignStanding, Limit
 from campaigns.rules import money, reasons
+from campaigns.rules.pacing import ONE
 from campaigns.rules.reasons import Reason
 
 NONE = "–"
@@ -61,9 +63,49 @@ def whole(micros: int, currency: str) -> str:
     return exact(money.from_micros(micros), currency)
 
 
+def about(micros: int, currency: str) -> str:
+    """Return an amount as an estimate is told: to three digits, without decimals from a hundred on."""
+    step = 10 ** max(len(str(abs(micros))) - 3, 0)
+    rounded = (abs(micros) + step // 2) // step * step
+    shown = amount(rounded if micros >= 0 else -rounded, currency)
+    digits, _, unit = shown.partition(" ")
+    return shown if rounded < 100 * money.MICROS else f"{digits.partition('.')[0]} {unit}"
+
+
+def chances(millionths: int) -> str:
+    """Return a probability as the share of chances at which something is served, never rounded up: `42%`."""
+    if millionths >= ONE:
+        return "all"
+    hundredths = millionths * 10_000 // ONE
+    if hundredths < 1:
+        return "less than 0.01%"
+    return f"{hundredths // 100}%" if hundredths >= 1_000 else f"{Decimal(hundredths).scaleb(-2).normalize():f}%"
+
+
+def serves(probability: int) -> SafeString:
+    """Return what a paced campaign serves of its chances, for a table; nothing where it serves all, or none."""
+    if not 0 < probability < ONE:
+        return SafeString("")
+    return format_html('<span class="bm-serves">serves {} of its chances</span>', chances(probability))
+
+
 def percentage(percent: int) -> str:
     """Return a share for people; beyond ten times a budget its size says nothing more."""
     return f"{percent:,}%" if percent < 1_000 else "over 999%"
+
+
+def pacing(value: str) -> str:
+    """Return how a budget is spent over the day."""
+    return Pacing(value).label.capitalize()
+
+
+def from_month(owner: Brand | Campaign, currency: str) -> str:
+    """Return whether a daily budget is set from the month, with the bounds that there are."""
+    if not owner.daily_from_month:
+        return "No"
+    bounds = (("at least", owner.daily_least), ("at most", owner.daily_most))
+    given = [f"{which} {exact(bound, currency)}" for which, bound in bounds if bound is not None]
+    return f"Yes, {' and '.join(given)}" if given else "Yes"
 
 
 def exact(value: Decimal | int | str, currency: str) -> str:

@@ -34,6 +34,9 @@ router = Router(tags=["Campaigns"])
 KIND = "campaigns"
 """What cursors of this list begin with."""
 
+PACING = {"pacing", "daily_from_month", "daily_least", "daily_most"}
+"""The fields of a campaign's pacing."""
+
 
 class CampaignFilters(BaseModel):
     """Which campaigns, and which page of them."""
@@ -120,13 +123,16 @@ def put(request: HttpRequest, external_id: values.ExternalId, body: CampaignBody
     """Create the brand's campaign with this external id (201), or set all that can be set on it (200).
 
     It is as the body says then: a budget or a flight day that the body leaves out is null, also where it was set
-    before. To change single fields, use PATCH. Its schedule and a person's pause are not part of it and stay. Sent
-    again, or by two at once, it makes one campaign. An archived campaign is changed and stays archived.
+    before. To change single fields, use PATCH. Its pacing stays where the body does not name it; its schedule and a
+    person's pause are not part of it and stay. Sent again, or by two at once, it makes one campaign. An archived
+    campaign is changed and stays archived.
     """
     now = timezone.now()
     seen_brand(request, body.brand_id)
+    # A program that knows of no pacing must not end what a person has set.
+    kept = PACING - body.model_fields_set
     campaign, created = catalog.upsert_campaign(
-        now=now, by=actor(request), external_id=external_id, **body.model_dump()
+        now=now, by=actor(request), external_id=external_id, **body.model_dump(exclude=kept)
     )
     status = HTTPStatus.CREATED if created else HTTPStatus.OK
     return Status(status, _now(request, campaign.pk, now))

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validat
 from campaigns.api import values
 from campaigns.api.problems import Problem
 from campaigns.api.values import Moment, MoneyOrNull
-from campaigns.models import Brand, Campaign, DaypartingSchedule
+from campaigns.models import Brand, Campaign, DaypartingSchedule, Pacing
 from campaigns.queries.standing import CampaignStanding
 from campaigns.rules.reasons import Reason
 from campaigns.rules.schedules import ALL_WEEKDAYS, DAY_HOURS, WEEK_HOURS, Schedule, ScheduleError
@@ -177,6 +177,12 @@ _LIMIT = "In the brand's currency. Null: no limit. 0: always spent."
 _ARCHIVED = "When it was taken out of use for good; null while it is in use."
 
 
+_PACING = "`asap`: serve whatever comes. `even`: spread the budget over the hours in which may be spent today."
+_FROM_MONTH = "Whether the daily budget is set each day to its part of what is left of the month."
+_LEAST = "The least that a day gets of the month. Null: no bound."
+_MOST = "The most that a day gets of the month. Null: no bound."
+
+
 class NewBrandBody(BaseModel):
     """A brand to be created."""
 
@@ -191,6 +197,10 @@ class NewBrandBody(BaseModel):
     daily_budget: values.Budget = Field(None, description=_LIMIT)
     monthly_budget: values.Budget = Field(None, description=_LIMIT)
     budget_scope: Literal["brand", "campaign"] = Field("brand", description=_SCOPE)
+    pacing: Literal["asap", "even"] = Field("asap", description=_PACING)
+    daily_from_month: bool = Field(False, strict=True, description=_FROM_MONTH)
+    daily_least: values.Budget = Field(None, description=_LEAST)
+    daily_most: values.Budget = Field(None, description=_MOST)
 
 
 class BrandChangesBody(BaseModel):
@@ -205,6 +215,10 @@ class BrandChangesBody(BaseModel):
     daily_budget: values.Budget = Field(None, description=_LIMIT)
     monthly_budget: values.Budget = Field(None, description=_LIMIT)
     budget_scope: Literal["brand", "campaign"] = Field("brand", description=_SCOPE)
+    pacing: Literal["asap", "even"] = Field("asap", description=_PACING)
+    daily_from_month: bool = Field(False, strict=True, description=_FROM_MONTH)
+    daily_least: values.Budget = Field(None, description=_LEAST)
+    daily_most: values.Budget = Field(None, description=_MOST)
 
 
 class BrandBody(BaseModel):
@@ -220,6 +234,10 @@ class BrandBody(BaseModel):
     daily_budget: MoneyOrNull = Field(description=_LIMIT)
     monthly_budget: MoneyOrNull = Field(description=_LIMIT)
     budget_scope: Literal["brand", "campaign"] = Field(description=_SCOPE)
+    pacing: Literal["asap", "even"] = Field(description=_PACING)
+    daily_from_month: bool = Field(description=_FROM_MONTH)
+    daily_least: MoneyOrNull = Field(description=_LEAST)
+    daily_most: MoneyOrNull = Field(description=_MOST)
     archived_at: Moment | None = Field(description=_ARCHIVED)
     created_at: Moment
 
@@ -235,6 +253,10 @@ def brand_body(brand: Brand) -> BrandBody:
         daily_budget=values.amount_or_null(brand.daily_budget),
         monthly_budget=values.amount_or_null(brand.monthly_budget),
         budget_scope="brand" if brand.budget_scope == Brand.BudgetScope.BRAND else "campaign",
+        pacing="even" if brand.pacing == Pacing.EVEN else "asap",
+        daily_from_month=brand.daily_from_month,
+        daily_least=values.amount_or_null(brand.daily_least),
+        daily_most=values.amount_or_null(brand.daily_most),
         archived_at=brand.archived_at,
         created_at=brand.created_at,
     )
@@ -260,10 +282,16 @@ class NewCampaignBody(BaseModel):
     total_budget: values.Budget = Field(None, description=_OWN_LIMIT)
     flight_start: values.DayOrNull = Field(None, description=_FLIGHT_START)
     flight_end: values.DayOrNull = Field(None, description=_FLIGHT_END)
+    pacing: Literal["asap", "even"] = Field("asap", description=_PACING)
+    daily_from_month: bool = Field(False, strict=True, description=_FROM_MONTH)
+    daily_least: values.Budget = Field(None, description=_LEAST)
+    daily_most: values.Budget = Field(None, description=_MOST)
 
 
 class CampaignBodyOfExternalId(BaseModel):
-    """A campaign as it shall be. A budget or flight day that is left out is null: it is not kept."""
+    """A campaign as it shall be. A budget or flight day that is left out is null: it is not kept. The four fields of
+    its pacing are kept where they are left out.
+    """
 
     model_config = ConfigDict(extra="forbid", title="CampaignOfExternalId")
 
@@ -274,6 +302,10 @@ class CampaignBodyOfExternalId(BaseModel):
     total_budget: values.Budget = Field(None, description=_OWN_LIMIT)
     flight_start: values.DayOrNull = Field(None, description=_FLIGHT_START)
     flight_end: values.DayOrNull = Field(None, description=_FLIGHT_END)
+    pacing: Literal["asap", "even"] = Field("asap", description=_PACING)
+    daily_from_month: bool = Field(False, strict=True, description=_FROM_MONTH)
+    daily_least: values.Budget = Field(None, description=_LEAST)
+    daily_most: values.Budget = Field(None, description=_MOST)
 
 
 class CampaignChangesBody(BaseModel):
@@ -288,6 +320,10 @@ class CampaignChangesBody(BaseModel):
     total_budget: values.Budget = Field(None, description=_OWN_LIMIT)
     flight_start: values.DayOrNull = Field(None, description=_FLIGHT_START)
     flight_end: values.DayOrNull = Field(None, description=_FLIGHT_END)
+    pacing: Literal["asap", "even"] = Field("asap", description=_PACING)
+    daily_from_month: bool = Field(False, strict=True, description=_FROM_MONTH)
+    daily_least: values.Budget = Field(None, description=_LEAST)
+    daily_most: values.Budget = Field(None, description=_MOST)
 
 
 class CampaignBody(BaseModel):
@@ -305,10 +341,15 @@ class CampaignBody(BaseModel):
     total_budget: MoneyOrNull = Field(description=_OWN_LIMIT)
     flight_start: date | None = Field(description=_FLIGHT_START)
     flight_end: date | None = Field(description=_FLIGHT_END)
+    pacing: Literal["asap", "even"] = Field(description=_PACING)
+    daily_from_month: bool = Field(description=_FROM_MONTH)
+    daily_least: MoneyOrNull = Field(description=_LEAST)
+    daily_most: MoneyOrNull = Field(description=_MOST)
     schedule: WindowBody | GridBody | None = Field(description="The hours of the week in which it may spend.")
     is_active: bool = Field(description="Whether it may spend.")
     reasons: list[ReasonCode] = Field(description="Every reason why it may not.", examples=[["brand_daily_budget"]])
     resumes_at: Moment | None = Field(description="When it resumes if nobody does anything; null if it does not.")
+    serve_probability: values.Share = Field(description=values.SERVE)
     status_changed_at: Moment | None = Field(description="Since when; null if its status never changed.")
     archived_at: Moment | None = Field(description=_ARCHIVED)
     created_at: Moment
@@ -328,10 +369,15 @@ def campaign_body(campaign: Campaign, standing: CampaignStanding | None) -> Camp
         total_budget=values.amount_or_null(campaign.total_budget),
         flight_start=campaign.flight_start,
         flight_end=campaign.flight_end,
+        pacing="even" if campaign.pacing == Pacing.EVEN else "asap",
+        daily_from_month=campaign.daily_from_month,
+        daily_least=values.amount_or_null(campaign.daily_least),
+        daily_most=values.amount_or_null(campaign.daily_most),
         schedule=None if schedule is None else schedule_body(schedule),
         is_active=campaign.is_active,
         reasons=codes(campaign.reasons),
         resumes_at=None if standing is None else standing.resumes_at,
+        serve_probability=0 if standing is None else values.share(standing.probability),
         status_changed_at=campaign.status_changed_at,
         archived_at=campaign.archived_at,
         created_at=campaign.created_at,

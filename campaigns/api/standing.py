@@ -18,10 +18,13 @@ from campaigns.api.shapes import ReasonCode, codes, refuse_unknown
 from campaigns.models import Brand, Campaign, StatusChange
 from campaigns.queries import standing
 from campaigns.queries.browsing import browse_campaigns
+from campaigns.queries.forecasts import OwnerForecast, brand_forecast, campaign_forecast
 from campaigns.queries.history import HistoricChange, status_history
 from campaigns.queries.listing import brand_figures, campaign_standings
+from campaigns.queries.pacing import PaceNow, brand_pace, campaign_pace
 from campaigns.queries.standing import CampaignStanding, Limit
 from campaigns.rules import money, periods, reasons
+from campaigns.rules.forecast import Forecast
 from campaigns.rules.verdict import BudgetScope
 
 router = Router(tags=["Standing"])
@@ -84,6 +87,7 @@ class CampaignStandingBody(BaseModel):
     resumes_at: values.Moment | None = Field(
         description="When it resumes if nobody does anything; null if it does not, or if it is active."
     )
+    serve_probability: values.Share = Field(description=values.SERVE)
     left: values.MoneyOrNull = Field(description="The least that is left of its limits; null if nothing limits it.")
     limits: LimitsBody
 
@@ -93,6 +97,43 @@ class CampaignStandingPage(BaseModel):
 
     items: list[CampaignStandingBody]
     next: str | None = Field(description="The cursor of the next page; null when this is the last.")
+
+
+class RangeBody(BaseModel):
+    """A sum to come. Eight times of ten it lies between `low` and `high`, which are null where too little is known."""
+
+    model_config = ConfigDict(title="Range")
+
+    likely: values.Money
+    low: values.MoneyOrNull
+    high: values.MoneyOrNull
+
+
+class ForecastBody(BaseModel):
+    """What is to come, as far as it can be told; null where too little is known to tell."""
+
+    model_config = ConfigDict(title="Forecast")
+
+    day: RangeBody | None = Field(description="What will have been spent at the end of today, under the budgets.")
+    month: RangeBody | None = Field(description="What will have been spent at the end of the month.")
+    wanted_today: values.MoneyOrNull = Field(description="What today would come to without budgets.")
+    runs_out_at: values.Moment | None = Field(
+        description="When what the budgets leave for today will be spent; null if it lasts."
+    )
+    lasting_daily_budget: values.MoneyOrNull = Field(
+        description="The daily budget that would just last the month; null without a monthly budget."
+    )
+
+
+class CampaignStandingAloneBody(CampaignStandingBody):
+    """Where a campaign stands, now, and what is to come."""
+
+    model_config = ConfigDict(title="CampaignStandingAlone")
+
+    target: values.MoneyOrNull = Field(
+        description="What should be spent of today by now, by its own pacing or else its brand's; null without."
+    )
+    forecast: ForecastBody
 
 
 class BrandStandingBody(BaseModel):
@@ -114,6 +155,8 @@ class BrandStandingBody(BaseModel):
     month: LimitBody
     active: int = Field(description="Campaigns that may spend.")
     paused: int = Field(description="Campaigns that may not.")
+    target: values.MoneyOrNull = Field(description="What should be spent of today by now; null if it is not paced.")
+    forecast: ForecastBody
     campaigns: CampaignStandingPage
 
 
@@ -196,6 +239,8 @@ def of_brand(request: HttpRequest, brand_id: int, page: Query[PageOf]) -> BrandS
         month=_limit(found.month, binds=together),
         active=counts.active,
         paused=counts.campaigns - counts.active,
+        target=_target(brand_pace(brand_id=brand.pk, now=now)),
+        forecast=_forecast(brand_forecast(brand_id=brand.pk, now=now)),
         campaigns=_campaigns(brand, found.today, page, now),
     )
 
@@ -203,12 +248,14 @@ def of_brand(request: HttpRequest, brand_id: int, page: Query[PageOf]) -> BrandS
 @router.get(
     "/campaigns/{int:campaign_id}/standing",
     auth=READ,
-    response={200: CampaignStandingBody, **documents.problems(401, 403, 404, 503)},
+    response={200: CampaignStandingAloneBody, **documents.problems(401, 403, 404, 503)},
     operation_id="getCampaignStanding",
     summary="Show where a campaign stands",
 )
-def of_campaign(request: HttpRequest, campaign_id: int) -> CampaignStandingBody:
+def of_campaign(request: HttpRequest, campaign_id: int) -> CampaignStandingAloneBody:
     """Show every limit that the campaign is held against, what is left, and why it may not spend if it may not.
+
+    With how likely it should serve now, and how the day and the month will end.
 
     An archived campaign has no standing.
     """
@@ -216,7 +263,12 @@ def of_campaign(request: HttpRequest, campaign_id: int) -> CampaignStandingBody:
     found = campaign_standings([campaign.pk], now=now).get(campaign.pk)
     if found is None:
         raise not_found("The campaign is archived, so it has no standing; its history and reports are there.")
-    return _campaign(found, campaign.brand.currency, periods.local_date(now, campaign.brand.timezone))
+    body = _campaign(found, campaign.brand.currency, periods.local_date(now, campaign.brand.timezone))
+    return CampaignStandingAloneBody(
+        **dict(body),
+        target=_target(campaign_pace(campaign_id=campaign.pk, now=now)),
+        forecast=_forecast(campaign_forecast(campaign_id=campaign.pk, now=now)),
+    )
 
 
 @router.get(
@@ -270,6 +322,7 @@ def _campaign(found: CampaignStanding, currency: str, today: date) -> CampaignSt
             for code, reason in zip(codes(found.reasons), found.reasons, strict=True)
         ],
         resumes_at=found.resumes_at,
+        serve_probability=values.share(found.probability),
         left=values.micros_or_null(found.left),
         limits=LimitsBody(
             brand_day=_limit(found.brand_day),
@@ -278,6 +331,28 @@ def _campaign(found: CampaignStanding, currency: str, today: date) -> CampaignSt
             campaign_month=_limit(found.month),
             campaign_total=_limit(found.total),
         ),
+    )
+
+
+def _target(pace: PaceNow | None) -> str | None:
+    return None if pace is None else values.micros_or_null(pace.target)
+
+
+def _forecast(found: OwnerForecast) -> ForecastBody:
+    return ForecastBody(
+        day=None if found.day is None else _range(found.day.spend),
+        month=None if found.month is None else _range(found.month),
+        wanted_today=None if found.day is None else money.to_text(found.day.wanted),
+        runs_out_at=found.runs_out_at,
+        lasting_daily_budget=values.micros_or_null(found.lasting),
+    )
+
+
+def _range(forecast: Forecast) -> RangeBody:
+    return RangeBody(
+        likely=money.to_text(forecast.likely),
+        low=values.micros_or_null(forecast.low),
+        high=values.micros_or_null(forecast.high),
     )
 
 

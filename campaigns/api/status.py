@@ -15,7 +15,7 @@ from django.utils import timezone
 from ninja import Query, Router, Schema
 from pydantic import Field
 
-from campaigns.api import bodies, documents
+from campaigns.api import bodies, documents, values
 from campaigns.api.auth import READ, caller
 from campaigns.api.problems import Problem
 from campaigns.models.feed import PositionError
@@ -35,6 +35,7 @@ class CampaignStatusBody(Schema):
     is_active: bool = Field(description="Whether it may spend now.")
     reasons: list[str] = Field(description="Every reason why it may not.", examples=[["brand_daily_budget"]])
     resumes_at: datetime | None = Field(description="When it resumes if nobody does anything; null if it does not.")
+    serve_probability: values.Share = Field(description=values.SERVE)
 
 
 class StatusFeedBody(Schema):
@@ -52,6 +53,7 @@ class _Status(msgspec.Struct, gc=False):
     is_active: bool
     reasons: list[str]
     resumes_at: datetime | None
+    serve_probability: float
 
 
 class _Feed(msgspec.Struct):
@@ -142,7 +144,7 @@ def _fingerprint(brand_ids: Collection[int] | None) -> str:
 def _shown(feed: Feed, cursor: str) -> _Feed:
     codes = {bits: reasons.codes(bits) for bits in {campaign.reasons for campaign in feed.campaigns}}
     campaigns = [
-        _Status(key, brand_id, external_id, not why, codes[why], resumes_at)
-        for key, brand_id, external_id, why, resumes_at in feed.campaigns
+        _Status(key, brand_id, external_id, not why, codes[why], resumes_at, values.share(probability))
+        for key, brand_id, external_id, why, resumes_at, probability in feed.campaigns
     ]
     return _Feed(cursor, campaigns, feed.removed)

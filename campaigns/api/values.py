@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from campaigns.queries.lookup import MAX_ID
-from campaigns.rules import money
+from campaigns.rules import money, pacing
 from campaigns.rules.reasons import Reason
 from campaigns.rules.texts import MAX_NOTE, TextError, check_note
 
@@ -213,6 +213,23 @@ def amount_or_null(value: Decimal | None) -> str | None:
 def micros_or_null(value: int | None) -> str | None:
     """Return micros as they go out."""
     return None if value is None else money.to_text(value)
+
+
+Share: TypeAlias = Annotated[
+    float, WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1, "examples": [0.3125]})
+]
+"""A probability: no money, and so a number."""
+
+
+SERVE = (
+    "The share of chances at which to serve: 1 unless the campaign or its brand is paced evenly, 0 while it is paused."
+)
+"""What it says of a campaign."""
+
+
+def share(millionths: int) -> float:
+    """Return a probability as it goes out, with four decimals at most."""
+    return round(millionths / pacing.ONE, 4)
 
 
 def described(what: str) -> Any:

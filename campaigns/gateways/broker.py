@@ -11,6 +11,9 @@ from redis.retry import Retry
 QUEUE = "budget_management"
 """Where beat puts what is due and workers take it from."""
 
+DELIVERIES = "budget_management.deliveries"
+"""Where what waits for receivers of alerts is put: a worker of its own may take it."""
+
 TIMEOUT_SECONDS = 0.5
 """The longest wait to connect, and again for the answer: a page stands behind it."""
 

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -83,7 +84,7 @@ def name_of(month: date) -> str:
 def writing(folder: Path, month: date) -> Iterator[Path]:
     """Give a path to write a month to; what is still there at the end, since it was not kept, is deleted."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f".{name_of(month)}.{os.getpid()}.part"
+    path = folder / f".{name_of(month)}.{uuid.uuid4().hex}.part"  # in a container every process is number 1
     try:
         yield path
     finally:
@@ -134,6 +135,13 @@ def sums(path: Path) -> Iterator[DaySum]:
             for *_, amount in of_day:
                 micros, number = micros + amount, number + 1
             yield DaySum(brand_id, campaign_id, day, micros, number)
+
+
+def alike(one: Path, other: Path) -> bool:
+    """Return whether two files add up to the same, day by day; one that is no such file is like no other."""
+    with contextlib.suppress(OSError, ValueError, pa.ArrowException):
+        return all(of_one == of_other for of_one, of_other in itertools.zip_longest(sums(one), sums(other)))
+    return False
 
 
 def _groups(rows: Iterable[LedgerRow]) -> Iterator[list[LedgerRow]]:

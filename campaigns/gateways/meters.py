@@ -43,7 +43,9 @@ _RUNS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 DOORS = ("api", "stream", "import", "command")
 OUTCOMES = ("recorded", "duplicate", "conflict", "rejected")
-TASKS = ("enforce", "reset_daily", "reset_monthly", "check_ledger")
+CHANNELS = ("webhook", "email", "apprise")
+ATTEMPTS = ("delivered", "failed", "given_up")
+TASKS = ("enforce", "reset_daily", "reset_monthly", "check_ledger", "pace")
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the moment a process started says nothing about all of them
 REGISTRY = CollectorRegistry()
@@ -101,10 +103,18 @@ _ANSWERS = Histogram(
     registry=REGISTRY,
 )
 
+_DELIVERIES = Counter(
+    "budget_management_alert_attempts",
+    "Attempts to deliver an alert by the type of channel and what became of them.",
+    ["channel", "outcome"],
+    registry=REGISTRY,
+)
+
 # Looked up once: to find a metric by its labels costs four times what it takes to add to it.
 _events = {(door, outcome): _EVENTS.labels(door, outcome) for door in DOORS for outcome in OUTCOMES}
 _runs = {task: (_RUN.labels(task), _JUDGED.labels(task), _CHANGED.labels(task)) for task in TASKS}
 _answers = {area: _ANSWERS.labels(area) for area in ("api", "admin", "other")}
+_deliveries = {(type_, outcome): _DELIVERIES.labels(type_, outcome) for type_ in CHANNELS for outcome in ATTEMPTS}
 _requests: dict[tuple[str, str, str], Counter] = {}
 
 
@@ -139,6 +149,12 @@ def observe_run(task: str, seconds: float, *, judged: int, changed: int) -> None
     times.observe(seconds)
     counted.inc(judged)
     differing.inc(changed)
+    _sender.awake()
+
+
+def count_delivery(channel: str, outcome: str) -> None:
+    """Count an attempt to deliver an alert: delivered, failed (it is tried again) or given up."""
+    _deliveries[channel, outcome].inc()
     _sender.awake()
 
 

@@ -30,7 +30,7 @@ ADMIN = "admin"
 PORTS_TRIED = 50
 # Requests that record spend wait for each other and then for one commit; granian warns past this number.
 WEB_THREADS = min(16, 2 * (os.cpu_count() or 1) + 1)
-WORKER_THREADS = 2
+WORKER_THREADS = 3  # one of which may be waiting for receivers of alerts
 
 
 class AlreadyRunningError(Exception):

@@ -36,6 +36,13 @@ _FLIGHT_YEARS = (
 )
 
 
+class Pacing(models.TextChoices):
+    """How a budget is spent over the day."""
+
+    ASAP = "asap", "as fast as it comes"
+    EVEN = "even", "evenly over the day"
+
+
 class Brand(models.Model):
     """An advertiser: its time zone and currency, and the budgets that bind its campaigns."""
 
@@ -66,6 +73,24 @@ class Brand(models.Model):
         default=BudgetScope.BRAND,
         help_text="Whether the budgets bind the sum of the brand's campaigns or each campaign alone.",
     )
+    pacing = models.CharField(
+        max_length=4,
+        choices=Pacing,
+        default=Pacing.ASAP,
+        db_default=Pacing.ASAP,
+        help_text="Evenly: the budget is spread over the hours in which may be spent today.",
+    )
+    daily_from_month = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Set the daily budget each day to what is left of the month, divided by its days.",
+    )
+    daily_least = MoneyField(
+        null=True, blank=True, validators=[validate_budget], help_text="The least that a day gets of the month."
+    )
+    daily_most = MoneyField(
+        null=True, blank=True, validators=[validate_budget], help_text="The most that a day gets of the month."
+    )
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
@@ -77,6 +102,14 @@ class Brand(models.Model):
                 condition=Q(monthly_budget__gte=Decimal(0)), name="brand_monthly_budget_not_negative"
             ),
             models.CheckConstraint(condition=Q(budget_scope__in=["brand", "campaign"]), name="brand_scope_known"),
+            models.CheckConstraint(condition=Q(pacing__in=["asap", "even"]), name="brand_pacing_known"),
+            models.CheckConstraint(condition=Q(daily_least__gte=Decimal(0)), name="brand_daily_least_not_negative"),
+            models.CheckConstraint(condition=Q(daily_most__gte=Decimal(0)), name="brand_daily_most_not_negative"),
+            models.CheckConstraint(
+                condition=Q(daily_most__gte=models.F("daily_least")),
+                name="brand_daily_least_below_most",
+                violation_error_message="Daily most: give an amount that is not below the daily least.",
+            ),
             models.CheckConstraint(condition=~Q(name=""), name="brand_has_name"),
         )
 
@@ -123,6 +156,24 @@ class Campaign(models.Model):
     total_budget = MoneyField(
         null=True, blank=True, validators=[validate_budget], help_text="For its whole life. Empty: no limit."
     )
+    pacing = models.CharField(
+        max_length=4,
+        choices=Pacing,
+        default=Pacing.ASAP,
+        db_default=Pacing.ASAP,
+        help_text="Evenly: the budget is spread over the hours in which may be spent today.",
+    )
+    daily_from_month = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Set the daily budget each day to what is left of the month, divided by its days.",
+    )
+    daily_least = MoneyField(
+        null=True, blank=True, validators=[validate_budget], help_text="The least that a day gets of the month."
+    )
+    daily_most = MoneyField(
+        null=True, blank=True, validators=[validate_budget], help_text="The most that a day gets of the month."
+    )
     flight_start = models.DateField(
         null=True, blank=True, validators=_FLIGHT_YEARS, help_text="First day, in the brand's time zone."
     )
@@ -161,6 +212,14 @@ class Campaign(models.Model):
                 condition=Q(flight_end__gte=models.F("flight_start")),
                 name="campaign_flight_ends_after_start",
                 violation_error_message="Flight end: give a day that is not before the flight start.",
+            ),
+            models.CheckConstraint(condition=Q(pacing__in=["asap", "even"]), name="campaign_pacing_known"),
+            models.CheckConstraint(condition=Q(daily_least__gte=Decimal(0)), name="campaign_daily_least_not_negative"),
+            models.CheckConstraint(condition=Q(daily_most__gte=Decimal(0)), name="campaign_daily_most_not_negative"),
+            models.CheckConstraint(
+                condition=Q(daily_most__gte=models.F("daily_least")),
+                name="campaign_daily_least_below_most",
+                violation_error_message="Daily most: give an amount that is not below the daily least.",
             ),
             models.CheckConstraint(condition=~Q(name=""), name="campaign_has_name"),
         )

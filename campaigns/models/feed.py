@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-JOURNALS = ("campaigns_statuschange", "campaigns_catalogchange")
+JOURNALS = ("campaigns_statuschange", "campaigns_catalogchange", "campaigns_ownerpace")
+"""Tables whose rows say by `transaction_id` when something was news. Paces are updated in place: theirs is the latest.
+No row of theirs is ever deleted but with its owner, of which the journal tells: numbers would be given out again."""
 
 _LAST = ", ".join(f"COALESCE((SELECT max(transaction_id) FROM {journal}), 0)" for journal in JOURNALS)
 _SNAPSHOT = re.compile(r"\d{1,19}:\d{1,19}:(\d{1,19}(,\d{1,19})*)?", re.ASCII)

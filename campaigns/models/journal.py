@@ -129,6 +129,7 @@ class Edit(models.Model):
         CHANGED = "changed", "changed"
         ARCHIVED = "archived", "archived"
         DELETED = "deleted", "deleted"
+        DIVIDED = "divided", "set from the month"
 
     id = models.BigAutoField(primary_key=True)
     brand = models.ForeignKey(
@@ -201,6 +202,7 @@ class PeriodicRun(models.Model):
         RESET_DAILY = "reset_daily", "daily roll-over"
         RESET_MONTHLY = "reset_monthly", "monthly roll-over"
         CHECK_LEDGER = "check_ledger", "ledger check"
+        PACE = "pace", "pacing"
 
     id = models.BigAutoField(primary_key=True)
     task = models.CharField(max_length=13, choices=Task)

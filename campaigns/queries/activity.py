@@ -72,14 +72,16 @@ class DaySpent(NamedTuple):
 class CampaignShare:
     """What one campaign has of its brand's spend today.
 
-    reasons, resumes_at: as in its standing. spent, month_spent: today and this month. daily_budget: its own, None
-    without one. share: percent of what the brand has spent today, with one decimal, cut; None while that is nothing.
+    reasons, resumes_at, probability: as in its standing. spent, month_spent: today and this month. daily_budget: its
+    own, None without one. share: percent of what the brand has spent today, with one decimal, cut; None while that is
+    nothing.
     """
 
     id: int
     name: str
     reasons: Reason
     resumes_at: datetime | None
+    probability: int
     spent: int
     month_spent: int
     daily_budget: int | None
@@ -444,6 +446,7 @@ def _share(standing: CampaignStanding, spent: int, brand_spent: int) -> Campaign
         name=standing.name,
         reasons=standing.reasons,
         resumes_at=standing.resumes_at,
+        probability=standing.probability,
         spent=spent,
         month_spent=standing.month.spent,
         daily_budget=standing.day.budget,

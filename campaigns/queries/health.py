@@ -42,11 +42,14 @@ class Intervals:
     enforce: timedelta
     roll_over: timedelta
     ledger_check: timedelta
+    pacing: timedelta = timedelta(minutes=1)
 
     def of(self, task: Task) -> timedelta:
         """Return how often a task is due."""
         if task is Task.ENFORCE:
             return self.enforce
+        if task is Task.PACE:
+            return self.pacing
         return self.ledger_check if task is Task.CHECK_LEDGER else self.roll_over
 
 
@@ -87,6 +90,7 @@ class Health:
     daily: LastRun | None
     monthly: LastRun | None
     ledger_check: LastRun | None
+    pacing: LastRun | None
     items: Sequence[Item]
 
     @property
@@ -110,10 +114,12 @@ def health(*, now: datetime, intervals: Intervals, broker_url: str) -> Health:
         daily=runs.finished.get(Task.RESET_DAILY),
         monthly=runs.finished.get(Task.RESET_MONTHLY),
         ledger_check=runs.finished.get(Task.CHECK_LEDGER),
+        pacing=runs.finished.get(Task.PACE),
         items=[
             _pass(runs),
             _punctuality(late_runs),
             _roll_overs(runs),
+            *_pacing(runs),
             *_processes(runs, broker_url),
             _ledger(runs),
         ],
@@ -227,6 +233,24 @@ def _roll_overs(runs: _Runs) -> Item:
             state = State.BAD
             sentence += f" Both are due every {_long(runs.intervals.roll_over)}."
     return Item(key="roll_overs", name="Roll-overs", state=state, sentence=sentence)
+
+
+def _pacing(runs: _Runs) -> list[Item]:
+    """The steps of pacing, once there has been one."""
+    task = Task.PACE
+    if task not in runs.begun:
+        return []
+    every = _long(runs.intervals.pacing)
+    if task not in runs.finished or runs.is_late(task):
+        state, last = State.BAD if runs.stuck(task) or task in runs.finished else State.UNKNOWN, ""
+        if task in runs.finished:
+            last = f"The last step was {runs.ago(task)}; one is due every {every}. "
+        sentence = f"{last}{runs.stuck(task) or 'Probabilities stay as they are meanwhile.'}"
+    else:
+        run = runs.finished[task]
+        state = State.OK
+        sentence = f"{runs.ago(task).capitalize()}, took {_long(run.took)}: {run.judged:,} paced, {run.changed:,} told."
+    return [Item(key="pacing", name="Pacing", state=state, sentence=sentence)]
 
 
 def _processes(runs: _Runs, broker_url: str) -> tuple[Item, Item]:

@@ -14,7 +14,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
-from campaigns.models import Brand, BrandCounter, Campaign, SpendLog
+from campaigns.models import ArchivedSpend, Brand, BrandCounter, Campaign, SpendLog
 from campaigns.models.figures import Campaigns, figures, local_nows, zone_rows
 from campaigns.models.rows import largest
 from campaigns.queries import standing
@@ -203,15 +203,19 @@ def _share(spent: str, budget: str) -> str:
 
 
 def brands_with_spend(brand_ids: Collection[int]) -> set[int]:
-    """Return which of the brands have a row in the ledger."""
+    """Return which of the brands have spend, in the ledger or in its archive."""
     rows = SpendLog.objects.filter(brand=OuterRef("pk")).order_by()
-    return set(Brand.objects.filter(Exists(rows), pk__in=brand_ids).order_by().values_list("pk", flat=True))
+    archived = ArchivedSpend.objects.filter(brand=OuterRef("pk")).order_by()
+    spent = Brand.objects.filter(Exists(rows) | Exists(archived), pk__in=brand_ids)
+    return set(spent.order_by().values_list("pk", flat=True))
 
 
 def campaigns_with_spend(campaign_ids: Collection[int]) -> set[int]:
-    """Return which of the campaigns have a row in the ledger."""
+    """Return which of the campaigns have spend, in the ledger or in its archive."""
     rows = SpendLog.objects.filter(campaign=OuterRef("pk")).order_by()
-    return set(Campaign.objects.filter(Exists(rows), pk__in=campaign_ids).order_by().values_list("pk", flat=True))
+    archived = ArchivedSpend.objects.filter(brand=OuterRef("brand"), campaign=OuterRef("pk")).order_by()
+    spent = Campaign.objects.filter(Exists(rows) | Exists(archived), pk__in=campaign_ids)
+    return set(spent.order_by().values_list("pk", flat=True))
 
 
 def _brand_spent(days: Mapping[int, date]) -> dict[tuple[int, Period], int]:

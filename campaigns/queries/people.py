@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
+from allauth.mfa.models import Authenticator
+from axes.models import AccessAttempt
 from django.contrib.auth.models import Group, Permission, User
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Window
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 
 from campaigns.models import BrandLimit
+from campaigns.rules.errors import BudgetError
 
 
 def visible_brands(user_id: int) -> list[int] | None:
@@ -53,3 +57,42 @@ def people_beyond(user_id: int) -> frozenset[int]:
     more = Exists(granted.exclude(permission__in=permissions_of(user_id).values("pk")))
     found = User.objects.filter(Q(is_superuser=True) | Q(groups__in=groups_beyond(user_id)) | more)
     return frozenset(found.values_list("pk", flat=True))
+
+
+def is_name(name: str) -> bool:
+    """Return whether somebody logs in by this name."""
+    return User.objects.filter(username=name).exists()
+
+
+def find_person(name: str) -> User:
+    """Return the person who logs in by this name. Raises BudgetError if there is none."""
+    person = User.objects.filter(username=name).first() if name.isprintable() else None
+    if person is None:
+        raise BudgetError(f"There is nobody called {name!r}.")
+    return person
+
+
+def with_factor(user_id: int) -> User | None:
+    """Return a person; `factor_id` is the id of their second factor, None without one. One query."""
+    factor = Authenticator.objects.filter(user=OuterRef("pk"), type=Authenticator.Type.TOTP)
+    return User.objects.filter(pk=user_id).annotate(factor_id=Subquery(factor.values("pk"))).first()
+
+
+def factor_of(user_id: int) -> int | None:
+    """Return the id of a person's second factor; None without one."""
+    found: int | None = (
+        Authenticator.objects.filter(user=user_id, type=Authenticator.Type.TOTP).values_list("pk", flat=True).first()
+    )
+    return found
+
+
+def factors_of(user_ids: Collection[int]) -> dict[int, datetime]:
+    """Return when people have set their second factors up, by person; whoever has none is not in it. One query."""
+    rows = Authenticator.objects.filter(user__in=user_ids, type=Authenticator.Type.TOTP)
+    return dict(rows.values_list("user_id", "created_at"))
+
+
+def failed_logins(name: str, *, since: datetime) -> list[tuple[str, int, datetime]]:
+    """Return from where logins by a name have failed, how often and when last, the newest first; at most 20."""
+    rows = AccessAttempt.objects.filter(username=name, attempt_time__gt=since).order_by("-attempt_time")
+    return list(rows.values_list("ip_address", "failures_since_start", "attempt_time")[:20])

@@ -14,6 +14,7 @@ from django.db import connection
 
 from campaigns.models import Brand, Campaign
 from campaigns.models.rows import as_date, literal, one_of
+from campaigns.queries import archive
 from campaigns.rules import periods
 from campaigns.rules.errors import BudgetError, InvalidFieldError
 from campaigns.rules.periods import Period
@@ -146,8 +147,9 @@ def spend_report(
     limit, after: how many campaigns or brands, and after which place (the `after` of the page before); a report by hour
     or day is always whole. What is spent between two pages can move a row past the place.
 
-    One statement, and at most two look-ups. Raises BudgetError for a brand or campaign that there is not or that the
-    caller may not see, for more than 366 days (31 by hour), for hours without a brand, and for a limit out of bounds.
+    One statement, and at most three look-ups. Raises BudgetError for a brand or campaign that there is not or that the
+    caller may not see, for more than 366 days (31 by hour), for hours without a brand or of a month whose rows are in
+    the archive, and for a limit out of bounds.
     """
     _check_days(group_by, first, last)
     _check_page(limit, after)
@@ -156,6 +158,7 @@ def spend_report(
     scope = _scope(brand_id, campaign_id, brand_ids)
     match group_by:
         case GroupBy.HOUR:
+            _check_in_ledger(first, last)
             return SpendReport(rows=_by_hour(scope, first, last))
         case GroupBy.DAY:
             return SpendReport(rows=_by_day(_counters(scope, first, last)))
@@ -309,6 +312,14 @@ def _page(rows: list[CampaignSpend] | list[BrandSpend], limit: int) -> SpendRepo
 
 
 # --- From the ledger -------------------------------------------------------------------------
+
+
+def _check_in_ledger(first: date, last: date) -> None:
+    if archived := archive.sealed_between(first, last):
+        raise BudgetError(
+            f"The hours of {archived} and before are in the archive and not in the database; "
+            f"begin with {archived.until} or later, or group by day."
+        )
 
 
 def _by_hour(scope: _Scope, first: date, last: date) -> list[HourSpend]:

@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from campaigns.models.figures import Campaigns, figures, local_nows, zone_rows
+from campaigns.models.pacing import PACES, PROBABILITIES
 from campaigns.models.rows import as_date, one_of
 from campaigns.queries import holds
-from campaigns.rules import periods, reasons, verdict
+from campaigns.rules import pacing, periods, reasons, verdict
 from campaigns.rules.periods import Period
 from campaigns.rules.reasons import Reason
 from campaigns.rules.schedules import Schedule
@@ -46,7 +47,10 @@ class Limit:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignStanding:
-    """One campaign, now. `brand_day` and `brand_month` are what it is held against of its brand's budgets."""
+    """One campaign, now. `brand_day` and `brand_month` are what it is held against of its brand's budgets.
+
+    probability: with which it serves, in millionths: 1,000,000 unless it or its brand is paced, 0 while it is paused.
+    """
 
     id: int
     brand_id: int
@@ -59,6 +63,7 @@ class CampaignStanding:
     total: Limit
     brand_day: Limit
     brand_month: Limit
+    probability: int
 
     @property
     def left(self) -> int | None:
@@ -148,8 +153,8 @@ def _campaign_rows(which: Campaigns, now: datetime) -> Iterator[dict[str, Any]]:
     sql, params = figures(connection, which, now)
     yield from _rows(
         f"""
-        SELECT f.*, c.name, c.external_id, b.timezone FROM ({sql}) f
-        JOIN campaigns_campaign c ON c.id = f.campaign_id JOIN campaigns_brand b ON b.id = f.brand_id
+        SELECT f.*, c.name, c.external_id, b.timezone, {PROBABILITIES} FROM ({sql}) f
+        JOIN campaigns_campaign c ON c.id = f.campaign_id JOIN campaigns_brand b ON b.id = f.brand_id {PACES}
         ORDER BY c.name, c.id
         """,
         params,
@@ -226,6 +231,7 @@ def _campaign(row: dict[str, Any], now: datetime, expired: _Expired | None) -> C
         total=Limit(terms.campaign_total_budget, spent.campaign_total, total),
         brand_day=brand_day,
         brand_month=brand_month,
+        probability=0 if why else pacing.effective(row["own_probability"], row["brand_probability"]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -11,8 +11,9 @@ from django.db import connection
 
 from campaigns.models import feed
 from campaigns.models.figures import Campaigns, figures
+from campaigns.models.pacing import PACES, PROBABILITIES
 from campaigns.models.rows import as_date, one_of
-from campaigns.rules import reasons, verdict
+from campaigns.rules import pacing, reasons, verdict
 from campaigns.rules.reasons import Reason
 from campaigns.rules.schedules import Schedule
 from campaigns.rules.verdict import Spent, Terms
@@ -22,13 +23,17 @@ CHUNK = 5_000
 
 
 class CampaignStatus(NamedTuple):
-    """A campaign as ad servers need it. resumes_at: None while active, and where time alone does not resume it."""
+    """A campaign as ad servers need it. resumes_at: None while active, and where time alone does not resume it.
+
+    probability: with which it serves, in millionths; 0 while paused.
+    """
 
     id: int
     brand_id: int
     external_id: str | None
     reasons: Reason
     resumes_at: datetime | None
+    probability: int
 
 
 class Feed(NamedTuple):
@@ -86,9 +91,11 @@ def _changed(since: feed.Since, brand_ids: Collection[int] | None) -> set[int]:
             UNION SELECT campaign_id FROM campaigns_catalogchange WHERE campaign_id IS NOT NULL AND {news}
             UNION SELECT c.id FROM campaigns_campaign c WHERE c.brand_id IN (
                 SELECT brand_id FROM campaigns_catalogchange WHERE campaign_id IS NULL AND {news}
+                UNION SELECT brand_id FROM campaigns_ownerpace WHERE campaign_id IS NULL AND {news}
             )
+            UNION SELECT campaign_id FROM campaigns_ownerpace WHERE campaign_id IS NOT NULL AND {news}
             """,
-            [*since.params, *ids] * 3,
+            [*since.params, *ids] * 5,
         )
         return {campaign_id for (campaign_id,) in cursor.fetchall()}
 
@@ -105,15 +112,20 @@ def _read(which: Campaigns, now: datetime) -> list[CampaignStatus]:
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            SELECT c.id, c.brand_id, c.external_id, c.reasons FROM campaigns_campaign c
+            SELECT c.id, c.brand_id, c.external_id, c.reasons, {PROBABILITIES}
+            FROM campaigns_campaign c JOIN campaigns_brand b ON b.id = c.brand_id {PACES}
             WHERE c.archived_at IS NULL AND {which.condition} ORDER BY c.id
             """,
             which.params,
         )
-        return [
-            CampaignStatus(key, brand_id, external_id, reasons.of(why), resumes.get(key) if why else None)
-            for key, brand_id, external_id, why in cursor.fetchall()
-        ]
+        return [_status(row, resumes) for row in cursor.fetchall()]
+
+
+def _status(row: Sequence[Any], resumes: Mapping[int, datetime | None]) -> CampaignStatus:
+    key, brand_id, external_id, why, own, of_brand = row
+    if why:
+        return CampaignStatus(key, brand_id, external_id, reasons.of(why), resumes.get(key), 0)
+    return CampaignStatus(key, brand_id, external_id, reasons.NONE, None, pacing.effective(own, of_brand))
 
 
 _FOREVER = Reason.MANUAL | Reason.CAMPAIGN_TOTAL_BUDGET | Reason.ENDED

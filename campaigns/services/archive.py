@@ -159,7 +159,24 @@ def _seal(archive: LedgerArchive, folder: Path, now: datetime) -> None:
         written = ledger_parquet.write(path, archive.month, archive_queries.rows_of(archive), currencies)
         if differing := _first_difference(ledger_parquet.sums(path), archive_queries.sums_of_ledger(archive)):
             raise BudgetError(f"The file of {archive} is not what the ledger has; nothing was removed. {differing}")
+        _check_free(archive, path, folder)
         _count(archive, written, folder, now)
+
+
+def _check_free(archive: LedgerArchive, path: Path, folder: Path) -> None:
+    """Raise BudgetError if another file has the name that this one is to get, and other rows.
+
+    What a run has left that was killed before its commit has the same. Of another database's, which was given this
+    folder as well, the rows may have left already.
+    """
+    there = folder / ledger_parquet.name_of(archive.month)
+    if not there.exists() or ledger_parquet.alike(there, path):
+        return
+    if not LedgerArchive.objects.filter(pk=archive.pk, sealed_at__isnull=False).exists():  # else it is another run's
+        raise BudgetError(
+            f"{there.name} in {folder} has other rows than the ledger, so it is not replaced. Nothing was removed; "
+            "move that file away, or name another folder."
+        )
 
 
 def _count(archive: LedgerArchive, written: Written, folder: Path, now: datetime) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import enum
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -23,10 +23,11 @@ from campaigns.models.rows import Rows
 from campaigns.rules import money, periods
 from campaigns.rules.errors import BudgetError, InvalidFieldError
 from campaigns.rules.texts import TextError, check_note
-from campaigns.services import checks, counters, edits, enforcement, feed, status
+from campaigns.services import checks, counters, edits, enforcement, feed, months, status
 from campaigns.services.checks import Changed
 from campaigns.services.counters import BRAND, BRAND_PERIODS, BudgetDay, Key
 from campaigns.services.edits import Edited
+from campaigns.services.months import Share
 from campaigns.services.status import NOBODY, Actor, Because, Change
 
 MAX_CAMPAIGNS = 10_000
@@ -239,12 +240,17 @@ def _put(
     record += [Edited(rows[pk].brand_id, pk, Edit.Verb.CHANGED, changed) for pk, changed in edited.items() if changed]
     feed.announce_campaigns({*created, *hours, *(pk for pk, changed in edited.items() if changed)}, now=now)
     edits.record_all(record, now=now, by=by)
+    all_rows = [*(row for row, _ in built), *rows.values()]
+    share_campaigns(sorted(row.pk for row in all_rows if row.daily_from_month), now=now)
     return _judge(created, changes, now, by)
 
 
 def set_hours(hours: Mapping[int, Hours], *, now: datetime, by: Actor = NOBODY) -> list[Change]:
     """Set when campaigns may spend, by id, and judge them; return the status changes. Raises as above."""
     _check_ids(hours)
+    if Campaign.objects.filter(pk__in=hours, daily_from_month=True).exists():
+        # They move what the month leaves for today, and so a budget.
+        return put_campaigns(changes={pk: {HOURS: form} for pk, form in hours.items()}, now=now, by=by)
     with transaction.atomic():
         # Hours are no budget, so no counters: the campaign rows are what the judging locks.
         status.lock(Campaigns.with_ids(connection, sorted(hours)))
@@ -254,6 +260,99 @@ def set_hours(hours: Mapping[int, Hours], *, now: datetime, by: Actor = NOBODY) 
         edited = [Edited(rows[pk].brand_id, pk, Edit.Verb.CHANGED, {HOURS: one}) for pk, one in changed.items()]
         edits.record_all(edited, now=now, by=by)
         return _judge((), {pk: {HOURS: None} for pk in hours}, now, by)
+
+
+# --- Month to day ------------------------------------------------------------------------------
+
+
+def share_months(brand_ids: Sequence[int], *, now: datetime) -> None:
+    """Set the daily budgets that are set from the month, of some brands and of their campaigns; judge nothing.
+
+    For the beginning of their day: whoever calls this judges them. In bounded transactions of its own.
+    """
+    brands = Brand.objects.filter(pk__in=brand_ids, daily_from_month=True).order_by("pk").values_list("pk", flat=True)
+    if some := list(brands):
+        with transaction.atomic():
+            found = lock_brands(some)
+            days = {pk: periods.local_date(now, brand.timezone) for pk, brand in found.items()}
+            counters.lock_all(_brand_keys(some, days))
+            share_brands(some, now=now)
+    campaigns = Campaign.objects.filter(brand__in=brand_ids, daily_from_month=True, archived_at=None)
+    ids = list(campaigns.order_by("pk").values_list("pk", flat=True))
+    for at in range(0, len(ids), SHARED_AT_ONCE):
+        with transaction.atomic():
+            _lock((), ids[at : at + SHARED_AT_ONCE], now)
+            share_campaigns(ids[at : at + SHARED_AT_ONCE], now=now)
+
+
+SHARED_AT_ONCE = 2_000
+"""Campaigns whose daily budgets are set in one transaction at the beginning of a day: spend of theirs waits for it."""
+
+
+def share_brands(brand_ids: Sequence[int], *, now: datetime) -> bool:
+    """Set the daily budgets of brands from the month, where that is on, within the caller's transaction and locks.
+
+    Return whether any has changed.
+    """
+    shares = months.of_brands(brand_ids, now=now)
+    if shares:
+        sent = _as_rows([(share.brand_id, share.becomes) for share in shares])
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"""
+                UPDATE campaigns_brand SET daily_budget = rows.budget
+                FROM {sent.sql} WHERE campaigns_brand.id = rows.id
+                """,
+                sent.params,
+            )
+        for_brands = [share.brand_id for share in shares]
+        feed.announce_brands(for_brands, now=now)
+        _record_shares(shares, now)
+    return bool(shares)
+
+
+def share_campaigns(campaign_ids: Sequence[int], *, now: datetime) -> bool:
+    """Set the daily budgets of campaigns from the month, as above. campaign_ids: ascending."""
+    shares = months.of_campaigns(campaign_ids, now=now) if campaign_ids else []
+    if shares:
+        sent = _as_rows([(share.campaign_id or 0, share.becomes) for share in shares])
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"""
+                UPDATE campaigns_campaign SET daily_budget = rows.budget
+                FROM {sent.sql} WHERE campaigns_campaign.id = rows.id
+                """,
+                sent.params,
+            )
+        feed.announce_campaigns([share.campaign_id for share in shares if share.campaign_id], now=now)
+        _record_shares(shares, now)
+    return bool(shares)
+
+
+def _as_rows(budgets: Sequence[tuple[int, int]]) -> Rows:
+    ids, amounts = zip(*budgets, strict=True)
+    return Rows(connection, {"id": "bigint", "budget": "bigint"}, [ids, amounts])
+
+
+def _record_shares(shares: Sequence[Share], now: datetime) -> None:
+    record = [
+        Edited(
+            share.brand_id,
+            share.campaign_id,
+            Edit.Verb.DIVIDED,
+            {
+                "daily_budget": (
+                    None if share.was is None else money.from_micros(share.was),
+                    money.from_micros(share.becomes),
+                )
+            },
+        )
+        for share in shares
+    ]
+    edits.record_all(record, now=now, by=NOBODY)
+
+
+# --- Checking and locking ----------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -269,7 +368,7 @@ def cause(given: Collection[str]) -> StatusChange.Cause:
     """Return what the journal says of a change of some fields."""
     if checks.FLIGHT & set(given):
         return StatusChange.Cause.FLIGHT
-    if checks.BUDGETS & set(given):
+    if (checks.BUDGETS | checks.PACING) & set(given):
         return StatusChange.Cause.BUDGET
     return StatusChange.Cause.SCHEDULE if set(given) == {HOURS} else StatusChange.Cause.SETTINGS
 
@@ -310,11 +409,19 @@ def _lock(new: Sequence[NewCampaign], campaign_ids: Collection[int], now: dateti
         if brands[brand_id].archived_at is not None:
             raise BudgetError(f"{brands[brand_id]} is archived; no campaign can be added to it.")
         # A spend that crosses the brand's budget comes before its new campaigns or finds them.
-        starts = {period: periods.period_start(period, days[brand_id]) for period in BRAND_PERIODS}
-        keys |= {Key(brand_id, BRAND, period, start) for period, start in starts.items()}
+        keys |= _brand_keys([brand_id], days)
     counters.lock_all(keys)
     status.lock(Campaigns.with_ids(connection, sorted(campaign_ids)))
     return _Locked(brands, {row.pk: row for row in _fresh(campaign_ids)})
+
+
+def _brand_keys(brand_ids: Collection[int], days: Mapping[int, date]) -> set[Key]:
+    """The counters that the budgets of brands are judged on in their current days."""
+    return {
+        Key(brand_id, BRAND, period, periods.period_start(period, days[brand_id]))
+        for brand_id in brand_ids
+        for period in BRAND_PERIODS
+    }
 
 
 def lock_brands(brand_ids: Collection[int]) -> dict[int, Brand]:
@@ -382,12 +489,12 @@ def _save(rows: Sequence[Campaign]) -> None:
     """Write all that people set on the campaigns, in one statement."""
     if not rows:
         return
-    budgets = ([money.parse_budget(getattr(row, name)) for row in rows] for name in _BUDGETS)
+    amounts = ([money.parse_budget(getattr(row, name)) for row in rows] for name in _AMOUNTS)
     sent = Rows(
         connection,
         {
             "id": "bigint", "name": "text", "external_id": "text", "flight_start": "date", "flight_end": "date",
-            "daily_budget": "bigint", "monthly_budget": "bigint", "total_budget": "bigint",
+            "pacing": "text", "daily_from_month": "smallint", **dict.fromkeys(_AMOUNTS, "bigint"),
         },
         [
             [row.pk for row in rows],
@@ -395,22 +502,25 @@ def _save(rows: Sequence[Campaign]) -> None:
             [row.external_id for row in rows],
             [row.flight_start for row in rows],
             [row.flight_end for row in rows],
-            *budgets,
+            [row.pacing for row in rows],
+            [int(row.daily_from_month) for row in rows],
+            *amounts,
         ],
     )  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
             UPDATE campaigns_campaign SET name = rows.name, external_id = rows.external_id,
-                daily_budget = rows.daily_budget, monthly_budget = rows.monthly_budget,
-                total_budget = rows.total_budget, flight_start = rows.flight_start, flight_end = rows.flight_end
+                flight_start = rows.flight_start, flight_end = rows.flight_end, pacing = rows.pacing,
+                daily_from_month = (rows.daily_from_month = 1),
+                {", ".join(f"{name} = rows.{name}" for name in _AMOUNTS)}
             FROM {sent.sql} WHERE campaigns_campaign.id = rows.id
             """,
             sent.params,
         )
 
 
-_BUDGETS = ("daily_budget", "monthly_budget", "total_budget")
+_AMOUNTS = ("daily_budget", "monthly_budget", "total_budget", "daily_least", "daily_most")
 
 
 def _write_hours(hours: Mapping[int, Hours]) -> dict[int, tuple[str | None, str | None]]:

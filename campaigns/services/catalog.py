@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
-from campaigns.models import Brand, BrandHour, Campaign, Edit, Hold, SpendLog, StatusChange
+from campaigns.models import Brand, BrandHour, Campaign, Edit, Hold, StatusChange
 from campaigns.models.figures import Campaigns
+from campaigns.queries.archive import has_spend
 from campaigns.rules import periods
 from campaigns.rules.errors import BudgetError, InvalidFieldError
 from campaigns.rules.schedules import ALL_WEEKDAYS, Schedule, ScheduleError
@@ -41,6 +42,10 @@ class BrandFields(TypedDict, total=False):
     daily_budget: Budget
     monthly_budget: Budget
     budget_scope: str
+    pacing: str
+    daily_from_month: bool
+    daily_least: Budget
+    daily_most: Budget
 
 
 class CampaignFields(TypedDict, total=False):
@@ -53,6 +58,10 @@ class CampaignFields(TypedDict, total=False):
     total_budget: Budget
     flight_start: date | None
     flight_end: date | None
+    pacing: str
+    daily_from_month: bool
+    daily_least: Budget
+    daily_most: Budget
 
 
 def create_brand(*, now: datetime, by: Actor = NOBODY, **fields: Unpack[BrandFields]) -> Brand:
@@ -63,6 +72,8 @@ def create_brand(*, now: datetime, by: Actor = NOBODY, **fields: Unpack[BrandFie
         with bulk.saving():
             brand.save(force_insert=True)
         edits.record(brand_id=brand.pk, verb=Edit.Verb.CREATED, changes=changes, now=now, by=by)
+        if brand.daily_from_month and bulk.share_brands([brand.pk], now=now):
+            brand.refresh_from_db(fields=["daily_budget"])
     return brand
 
 
@@ -73,7 +84,7 @@ def update_brand(*, brand_id: int, now: datetime, by: Actor = NOBODY, **fields: 
         currency, zone = brand.currency, brand.timezone
         changed = _set(brand, fields)
         counters.lock(brand.pk, periods.local_date(now, zone), periods.local_date(now, brand.timezone))
-        if brand.currency != currency and SpendLog.objects.filter(brand=brand).exists():
+        if brand.currency != currency and has_spend(brand_id=brand.pk):
             raise BudgetError(f"{brand} has spend in {currency}, so its currency stays; make a new brand instead.")
         # Before the brand: a new name locks its row against the spend that has locked one of these and waits for it.
         status.lock(Campaigns.of_brands(connection, [brand.pk]))
@@ -84,6 +95,8 @@ def update_brand(*, brand_id: int, now: datetime, by: Actor = NOBODY, **fields: 
                 BrandHour.objects.filter(brand=brand).delete()  # they are of another clock; the next run adds them up
             feed.announce(brand_id=brand.pk, now=now)
             edits.record(brand_id=brand.pk, verb=Edit.Verb.CHANGED, changes=changed, now=now, by=by)
+            if brand.daily_from_month:
+                bulk.share_brands([brand.pk], now=now)
         because = Because(cause=bulk.cause(fields), by=by)
         return enforcement.judge_brands([brand.pk], now=now, because=because)
 
@@ -104,6 +117,8 @@ def create_campaign(*, brand_id: int, now: datetime, by: Actor = NOBODY, **field
         edits.record(
             brand_id=brand.pk, campaign_id=campaign.pk, verb=Edit.Verb.CREATED, changes=changes, now=now, by=by
         )
+        if campaign.daily_from_month:
+            bulk.share_campaigns([campaign.pk], now=now)
         because = Because(cause=StatusChange.Cause.CREATED, by=by)
         enforcement.judge_campaigns([campaign.pk], now=now, because=because)
     campaign.refresh_from_db()
@@ -201,7 +216,7 @@ def delete_brand(*, brand_id: int, now: datetime, by: Actor = NOBODY) -> None:
     """Delete a brand that never had a campaign with spend, with its campaigns."""
     with _deleting(), transaction.atomic():
         brand = _locked_brand(brand_id)
-        if SpendLog.objects.filter(brand=brand).exists():
+        if has_spend(brand_id=brand.pk):
             raise BudgetError(f"{brand} has spend and can't be deleted; archive it instead.")
         if Hold.objects.filter(brand=brand).exists():
             raise BudgetError(f"{brand} has holds and can't be deleted; archive it instead.")
@@ -218,7 +233,7 @@ def delete_campaign(*, campaign_id: int, now: datetime, by: Actor = NOBODY) -> N
     """Delete a campaign that never had spend."""
     with _deleting(), transaction.atomic():
         campaign = _campaign(campaign_id)
-        if SpendLog.objects.filter(campaign=campaign).exists():
+        if has_spend(brand_id=campaign.brand_id, campaign_id=campaign.pk):
             raise BudgetError(f"{campaign} has spend and can't be deleted; archive it instead.")
         if Hold.objects.filter(campaign=campaign).exists():
             raise BudgetError(f"{campaign} has holds and can't be deleted; archive it instead.")
@@ -255,7 +270,11 @@ def _set(row: Brand | Campaign, given: Mapping[str, Any]) -> checks.Changed:
     """Set some fields of a row, checked as a whole; return those that are another value by that: was and is."""
     before = checks.assign(row, given)
     try:
-        row.full_clean()
+        row.full_clean(validate_constraints=False)
+        checks.check_pacing(row, given)
+        row.validate_constraints()
     except ValidationError as error:
         raise checks.invalid(error, row, given) from error
-    return checks.changed(row, before)
+    change = checks.changed(row, before)
+    checks.check_daily_budget(row, change)
+    return change

@@ -6,20 +6,22 @@ external id that is taken) is for the caller to look up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
-from campaigns.models import Brand, Campaign
+from campaigns.models import Brand, Campaign, Pacing
 from campaigns.rules import money
 from campaigns.rules.errors import BudgetError, InvalidFieldError
 
 BUDGETS = frozenset({"daily_budget", "monthly_budget", "total_budget"})
 FLIGHT = frozenset({"flight_start", "flight_end"})
-CAMPAIGN = frozenset({"name", "external_id", *BUDGETS, *FLIGHT})
+PACING = frozenset({"pacing", "daily_from_month", "daily_least", "daily_most"})
+AMOUNTS = BUDGETS | {"daily_least", "daily_most"}
+CAMPAIGN = frozenset({"name", "external_id", *BUDGETS, *FLIGHT, *PACING})
 """What people set on a campaign, but for its hours."""
 
 Changed = dict[str, tuple[Any, Any]]
@@ -37,7 +39,10 @@ def put(campaign: Campaign, given: Mapping[str, Any]) -> Changed:
         _check_flight(campaign)
     except ValidationError as error:
         raise invalid(error, campaign, given) from error
-    return changed(campaign, before)
+    check_pacing(campaign, given)
+    change = changed(campaign, before)
+    check_daily_budget(campaign, change)
+    return change
 
 
 def assign(row: Brand | Campaign, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,7 +52,42 @@ def assign(row: Brand | Campaign, given: Mapping[str, Any]) -> dict[str, Any]:
         setattr(row, name, read(name, value))
     if row.external_id == "":
         row.external_id = None  # many rows may have none, only one may have an empty one
+    if row.daily_from_month and "daily_budget" in given and row.daily_budget is None:
+        row.daily_budget = before["daily_budget"]  # none of its own: then it is what the month leaves
     return before
+
+
+def check_pacing(row: Brand | Campaign, given: Mapping[str, Any]) -> None:
+    """Refuse terms of pacing that can't be together, whichever of them was set. given: what was set."""
+    if row.pacing == Pacing.EVEN and not _has_budget(row):
+        raise _blamed(given, "pacing", "even pacing takes a budget to spread; set one, or choose asap.", BUDGETS)
+    if row.daily_from_month and row.monthly_budget is None:
+        sentence = "it takes a monthly budget to divide; set one, or switch this off."
+        raise _blamed(given, "daily_from_month", sentence, {"monthly_budget"})
+    if row.daily_least is not None and row.daily_most is not None and row.daily_most < row.daily_least:
+        raise _blamed(given, "daily_most", "give an amount that is not below the daily least.", {"daily_least"})
+
+
+def check_daily_budget(row: Brand | Campaign, change: Changed) -> None:
+    """Refuse a daily budget that a person sets where it is set from the month. change: what was changed."""
+    if row.daily_from_month and "daily_budget" in change and row.daily_budget is not None:
+        sentence = "Daily budget: it is set from the month; switch that off (daily from month) to set it yourself."
+        raise InvalidFieldError("daily_budget", sentence)
+
+
+def _has_budget(row: Brand | Campaign) -> bool:
+    """Whether any budget binds it alone, so that there is something to spread."""
+    if isinstance(row, Campaign):
+        own = (row.daily_budget, row.monthly_budget, row.total_budget)
+        alone = row.brand.budget_scope == Brand.BudgetScope.CAMPAIGN
+        return own != (None, None, None) or (alone and _has_budget(row.brand))
+    return (row.daily_budget, row.monthly_budget) != (None, None)
+
+
+def _blamed(given: Mapping[str, Any], field: str, sentence: str, others: Collection[str]) -> InvalidFieldError:
+    """An error of a field or, where another one brought it about, of that."""
+    blamed = field if field in given else next((name for name in given if name in others), field)
+    return InvalidFieldError(blamed, f"{label(field)}: {sentence}")
 
 
 def changed(row: Brand | Campaign, before: Mapping[str, Any]) -> Changed:
@@ -61,7 +101,9 @@ def read(field: str, value: Any) -> Any:
         value = value.strip()
         if not value.isprintable():
             raise InvalidFieldError(field, f"{label(field)}: plain text only, without control characters.")
-    if field in BUDGETS and value is not None:
+    if field == "pacing" and value not in Pacing.values:
+        raise InvalidFieldError(field, f"Pacing: give one of {', '.join(Pacing.values)}.")
+    if field in AMOUNTS and value is not None:
         try:
             money.parse_budget(value)
         except money.MoneyError as error:

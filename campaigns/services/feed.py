@@ -39,6 +39,19 @@ def announce_campaigns(campaign_ids: Collection[int], *, now: datetime) -> None:
         )
 
 
+def announce_brands(brand_ids: Collection[int], *, now: datetime) -> None:
+    """Have the feed tell all campaigns of some brands again, a row for each brand, in one statement."""
+    condition, ids = one_of(connection, "b.id", sorted(brand_ids))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            INSERT INTO campaigns_catalogchange (brand_id, campaign_id, at, transaction_id)
+            SELECT b.id, NULL, %s, {feed.transaction_id(connection)} FROM campaigns_brand b WHERE {condition}
+            """,
+            [adapt_moment(connection, now), ids],
+        )
+
+
 def announce_each(*, brand_id: int, now: datetime) -> None:
     """Have the feed tell each campaign of a brand by its id: for when the brand will not be there to ask."""
     with connection.cursor() as cursor:

@@ -21,8 +21,11 @@ from campaigns.models.rows import Rows, as_date, for_update, literal, one_of
 from campaigns.queries.reports import QUARTER_SECONDS, quarter_of
 from campaigns.rules.periods import Period
 
-KEPT_DAYS = 9
-"""Budget days whose hours are kept, today included: a week to compare with, and one for zones that are a day ahead."""
+KEPT_DAYS = 30
+"""Budget days whose hours are kept, today included: four weeks to learn from, one more for zones that are ahead."""
+
+NEAR_DAYS = 9
+"""Those that every run looks at: a week to compare with, and the one for the zones. Of the others it takes one."""
 
 BATCH = 100
 """Brands that are added up in one transaction: at most a quarter of an hour's row for each of their kept days."""
@@ -44,18 +47,19 @@ class Hour(NamedTuple):
 
 
 def sum_hours(*, now: datetime) -> int:
-    """Add up the hours of each brand's last nine budget days where they are stale; return how many days were.
+    """Add up the hours of each brand's last budget days where they are stale; return how many days were.
 
-    Older hours are deleted. Safe to run at any time, twice, or at the same time as itself: hours are written as what
-    they are and never added to. The ledger is read before anything is locked, so that nobody waits for that: of two
-    runs at once the one may write what it read before the other did, and as that does not add up to the counter, the
-    next run finds it.
+    Every run looks at the last nine and at one day of the three weeks before, another one each minute: spend that comes
+    in so late is only learned from. Hours older than that are deleted. Safe to run at any time, twice, or at the same
+    time as itself: hours are written as what they are and never added to. The ledger is read before anything is locked,
+    so that nobody waits for that: of two runs at once the one may write what it read before the other did, and as that
+    does not add up to the counter, the next run finds it.
     """
     todays = {clock.day for clock in local_nows(connection, now)}
-    days = sorted({today - timedelta(days=back) for today in todays for back in range(KEPT_DAYS)})
-    if not days:
+    if not todays:
         return 0
-    BrandHour.objects.filter(day__lt=days[0]).delete()
+    BrandHour.objects.filter(day__lt=min(todays) - timedelta(days=KEPT_DAYS - 1)).delete()
+    days = sorted({today - timedelta(days=back) for today in todays for back in (*range(NEAR_DAYS), _far(now))})
     summed = 0
     for stale in _stale(days):
         hours = _from_ledger(stale, _zones({day.brand_id for day in stale}))
@@ -64,6 +68,11 @@ def sum_hours(*, now: datetime) -> int:
             _replace(stale, hours)
         summed += len(stale)
     return summed
+
+
+def _far(now: datetime) -> int:
+    """How many days back the day lies that is looked at in this minute beside the last ones."""
+    return NEAR_DAYS + int(now.timestamp()) // 60 % (KEPT_DAYS - NEAR_DAYS)
 
 
 def _stale(days: Sequence[date]) -> Iterator[list[BrandDay]]:

@@ -31,6 +31,8 @@ _SHOWN = (
     "edit",
     "rollover",
     "periodicrun",
+    "alert",
+    "alertrule",
 )
 
 
@@ -43,17 +45,23 @@ class Role(enum.StrEnum):
 
 
 ROLE_LABELS = {
-    Role.VIEWER: "sees brands, campaigns, spend and journals",
-    Role.OPERATOR: "the same; pauses and resumes, sets budgets, flights and hours",
-    Role.ADMINISTRATOR: "the same; adds, names, archives and deletes, and looks after people and API keys",
+    Role.VIEWER: "sees brands, campaigns, spend, alerts and journals",
+    Role.OPERATOR: "the same; pauses and resumes, sets budgets, flights, hours and the rules of alerts",
+    Role.ADMINISTRATOR: "the same; adds, names, archives and deletes, and looks after channels, people and API keys",
 }
 """Each role in words for people."""
 
 _VIEWER = frozenset(f"campaigns.view_{model}" for model in _SHOWN)
-_OPERATOR = _VIEWER | {"campaigns.change_brand", "campaigns.change_campaign"}
+_OPERATOR = (
+    _VIEWER
+    | {"campaigns.change_brand", "campaigns.change_campaign"}
+    | {f"campaigns.{verb}_alertrule" for verb in ("add", "change", "delete")}
+    | {"campaigns.view_channel", "campaigns.view_delivery", "campaigns.change_delivery"}
+)
 _ADMINISTRATOR = (
     _OPERATOR
     | {f"campaigns.{verb}_{model}" for verb in ("add", "delete") for model in ("brand", "campaign")}
+    | {f"campaigns.{verb}_channel" for verb in ("add", "change", "delete")}
     | {f"campaigns.{verb}_apikey" for verb in ("view", "add", "change")}
     | {f"auth.{verb}_{model}" for verb in ("view", "add", "change", "delete") for model in ("user", "group")}
 )

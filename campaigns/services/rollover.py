@@ -16,7 +16,7 @@ from campaigns.models.fields import adapt_moment
 from campaigns.models.figures import Campaigns, local_nows, zone_rows
 from campaigns.models.rows import Rows, as_date
 from campaigns.rules.periods import Period
-from campaigns.services import enforcement, runs
+from campaigns.services import bulk, enforcement, runs
 from campaigns.services.runs import Outcome
 from campaigns.services.status import Because
 
@@ -39,7 +39,10 @@ def _roll_over(period: Period, now: datetime) -> Outcome:
     judged = changed = 0
     because = Because(cause=StatusChange.Cause.ROLL_OVER)
     for turned in _turned(period, now):
-        brands = Campaigns.of_brands(connection, [brand_id for brand_id, _ in turned])
+        brand_ids = [brand_id for brand_id, _ in turned]
+        if period is Period.DAY:
+            bulk.share_months(brand_ids, now=now)  # before the day's verdicts
+        brands = Campaigns.of_brands(connection, brand_ids)
         outcome = enforcement.judge_in_batches(brands, now=now, because=because)
         # Recorded only after the judging: a run killed in between is done again, and judging twice changes nothing.
         _record(period, turned, now)

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from campaigns.gateways import meters
+from campaigns.gateways import meters, traces
 from campaigns.models import PeriodicRun
 
 MOST_SKEW = timedelta(minutes=5)
 """The longest that a transaction may have waited since it read its clock: longer than any task may run."""
 
 KEPT = timedelta(days=35)
-"""How long the records of past runs are kept; they are three rows a minute."""
+"""How long the records of past runs are kept; they are four rows a minute."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,6 +28,12 @@ class Outcome:
     changed: int
 
 
+def _counts(outcome: Outcome) -> dict[str, int]:
+    """What is told of a run in a trace."""
+    return {"judged": outcome.judged, "changed": outcome.changed}
+
+
+@traces.around("periodic run", _counts)
 def recorded(task: PeriodicRun.Task, work: Callable[[], Outcome], *, now: datetime) -> Outcome:
     """Do a run's work between a record of its start and one of its end.
 
@@ -45,13 +51,17 @@ def recorded(task: PeriodicRun.Task, work: Callable[[], Outcome], *, now: dateti
     return outcome
 
 
+_NO_VERDICTS = (PeriodicRun.Task.CHECK_LEDGER, PeriodicRun.Task.PACE)
+"""What runs without judging any campaign."""
+
+
 def not_before_the_last_run(now: datetime) -> datetime:
     """Return `now`, or the start of the youngest run that judged campaigns if that is a little later.
 
     A spend that read its clock before midnight and waited for a lock must not judge the old day after a roll-over
     has judged the new one. A difference past MOST_SKEW is no wait but a wrong clock, and is left alone.
     """
-    judging = PeriodicRun.objects.exclude(task=PeriodicRun.Task.CHECK_LEDGER)  # which gives no verdict
+    judging = PeriodicRun.objects.exclude(task__in=_NO_VERDICTS)
     last = judging.order_by("-pk").values_list("started_at", flat=True).first()
     return last if last is not None and now < last <= now + MOST_SKEW else now
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, connection, transaction
 
-from campaigns.gateways import meters
+from campaigns.gateways import meters, nudges, traces
 from campaigns.models import Campaign, Hold, StatusChange
 from campaigns.models.rows import ColumnType, Rows, copy_if_all_new
 from campaigns.rules import money, periods
@@ -98,6 +98,12 @@ def log_spend(
     return result
 
 
+def _counts(receipt: Receipt) -> dict[str, int]:
+    """What is told of a batch in a trace."""
+    return {"changes": len(receipt.changes), **Counter(result.outcome.value for result in receipt.results)}
+
+
+@traces.around("record spend", _counts)
 def record_spend(events: Sequence[SpendEvent], *, now: datetime) -> Receipt:
     """Record events and judge what they change, in one transaction; every event gets its own result.
 
@@ -127,14 +133,15 @@ def _recorded(events: Sequence[SpendEvent], now: datetime) -> tuple[_Results, li
     try:
         return _record(events, now)
     except IntegrityError:
-        # A campaign without spend was deleted after we had looked it up. Nothing is recorded; now it is not found.
-        return _record(events, now)
+        # A campaign without spend was deleted after we had looked it up, or a month was closed for the archive. Nothing
+        # is recorded; now the one is not found and the other is known.
+        return _record(events, now, refused=True)
 
 
-def _record(events: Sequence[SpendEvent], now: datetime) -> tuple[_Results, list[Change]]:
+def _record(events: Sequence[SpendEvent], now: datetime, *, refused: bool = False) -> tuple[_Results, list[Change]]:
     results: _Results = [None] * len(events)
     known = look_up(events)
-    entries, doubtful = accept(events, known, now, results)
+    entries, doubtful = accept(events, known, now, results, refused=refused)
     changes: list[Change] = []
     if doubtful:
         _explain_repeats(list(doubtful), results)
@@ -385,6 +392,7 @@ def _judge_crossed(
     crossed = _crossed(lines) if lines else []
     if not crossed:
         return []
+    transaction.on_commit(partial(nudges.nudge, nudges.LOOK))  # an alert need not wait for the next look
     campaign_ids = {campaign_id for campaign_id, _, _ in crossed}
     brand_ids = {brand_id for _, brand_id, brand_crossed in crossed if brand_crossed}
     if brand_ids:

@@ -25,6 +25,10 @@ FULL = {
     "daily_budget": "100.5",
     "monthly_budget": 2000,
     "budget_scope": "campaign",
+    "pacing": "even",
+    "daily_from_month": False,
+    "daily_least": None,
+    "daily_most": None,
 }
 
 

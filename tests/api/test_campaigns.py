@@ -22,7 +22,11 @@ from tests.services import races, reading
 
 pytestmark = pytest.mark.django_db
 
-NEVER_SENT = {"currency", "schedule", "is_active", "reasons", "resumes_at", "status_changed_at", "archived_at"}
+NEVER_SENT = {
+    "currency", "schedule", "is_active", "reasons", "resumes_at", "status_changed_at", "archived_at",
+    "serve_probability",
+}  # fmt: skip
+PACING = {"pacing": "asap", "daily_from_month": False, "daily_least": None, "daily_most": None}
 
 
 @pytest.fixture
@@ -52,6 +56,7 @@ def test_a_campaign_is_created_as_it_is_sent(asker: Asker) -> None:
     campaign = asker.post("/campaigns", sent, status=201)
     assert settable(campaign) == {
         **sent,
+        **PACING,
         "daily_budget": "10.00",
         "monthly_budget": "100.123456",
         "total_budget": "1000.00",
@@ -240,6 +245,7 @@ def test_what_is_put_is_created_and_then_replaced(asker: Asker, external_id: str
         "total_budget": None,
         "flight_start": None,
         "flight_end": "2199-01-01",
+        **PACING,
     }
     assert (second["id"], second["is_active"]) == (first["id"], True)
     assert asker.get(f"/campaigns?external_id={quote(external_id, safe='')}")["items"] == [second]

@@ -45,6 +45,11 @@ def limit(budget: str | None, spent: str, held: str, left: str | None, overspend
     return {"budget": budget, "spent": spent, "held": held, "left": left, "overspend": overspend}
 
 
+def without_foresight(body: dict[str, Any]) -> dict[str, Any]:
+    """What a standing has beside what only the standing of one has; that is in test_pacing_api.py."""
+    return {name: value for name, value in body.items() if name not in {"forecast", "target"}}
+
+
 # --- A campaign ------------------------------------------------------------------------------
 
 
@@ -54,7 +59,7 @@ def test_a_campaigns_standing_has_every_limit(asker: Asker) -> None:
     spend(factories.campaign(brand), 40)
     spend(campaign, "10.5")
     hold(campaign, "2")
-    assert asker.get(f"/campaigns/{campaign.pk}/standing") == {
+    assert without_foresight(asker.get(f"/campaigns/{campaign.pk}/standing")) == {
         "campaign_id": campaign.pk,
         "brand_id": brand.pk,
         "name": campaign.name,
@@ -64,6 +69,7 @@ def test_a_campaigns_standing_has_every_limit(asker: Asker) -> None:
         "is_active": True,
         "reasons": [],
         "resumes_at": None,
+        "serve_probability": 1,
         "left": "17.50",
         "limits": {
             "brand_day": limit("100.00", "50.50", "2.00", "47.50", "0.00"),
@@ -122,6 +128,7 @@ def test_a_brands_standing_has_its_limits_its_counts_and_its_campaigns(asker: As
     hold(one, "5")
     spend(two, 31)
     found = asker.get(f"/brands/{brand.pk}/standing")
+    found.pop("forecast")
     campaigns = found.pop("campaigns")
     assert found == {
         "brand_id": brand.pk,
@@ -135,9 +142,10 @@ def test_a_brands_standing_has_its_limits_its_counts_and_its_campaigns(asker: As
         "month": limit("50.00", "61.00", "5.00", "0.00", "11.00"),
         "active": 0,
         "paused": 2,
+        "target": None,
     }
     assert campaigns == {
-        "items": [asker.get(f"/campaigns/{campaign.pk}/standing") for campaign in (one, two)],
+        "items": [without_foresight(asker.get(f"/campaigns/{campaign.pk}/standing")) for campaign in (one, two)],
         "next": None,
     }
 
@@ -179,7 +187,7 @@ def test_it_takes_a_constant_number_of_queries(asker: Asker) -> None:
         with CaptureQueriesContext(connection) as captured:
             asker.get(f"/brands/{brand.pk}/standing")
         counts.append(len(captured))
-    assert counts[0] == counts[1] <= 11
+    assert counts[0] == counts[1] <= 17
 
 
 # --- History ---------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ def test_everything_that_is_told_of_a_campaign(asker: Asker) -> None:
             "is_active": False,
             "reasons": ["brand_daily_budget"],
             "resumes_at": "2025-06-18T22:00:00Z",
+            "serve_probability": 0,
         },
         {
             "id": free.pk,
@@ -72,6 +73,7 @@ def test_everything_that_is_told_of_a_campaign(asker: Asker) -> None:
             "is_active": True,
             "reasons": [],
             "resumes_at": None,
+            "serve_probability": 1,
         },
         {
             "id": stopped.pk,
@@ -80,6 +82,7 @@ def test_everything_that_is_told_of_a_campaign(asker: Asker) -> None:
             "is_active": False,
             "reasons": ["manual", "ended"],
             "resumes_at": None,
+            "serve_probability": 0,
         },
     ]
     assert feed["removed"] == []

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.conf import settings
 from django.test import Client, override_settings
 
 from campaigns.management.console import FAILED, MISUSED
@@ -54,6 +55,21 @@ def test_the_files_are_in_the_data_folder_unless_told_otherwise(tmp_path: Path) 
     with override_settings(DATA_DIR=tmp_path):
         assert run("archive_ledger").code == 0
     assert (tmp_path / "archive" / "ledger-2025-03.parquet").is_file()
+
+
+def test_in_production_the_folder_is_told(tmp_path: Path) -> None:
+    """DATA_DIR may be a container's own there, and be gone with it."""
+    spend(3)
+    production = settings.ENV.model_copy(update={"environment": "production"})
+    with override_settings(DATA_DIR=tmp_path, ENV=production):
+        for mode in ([], ["--keep-rows"], ["--verify"]):
+            done = run("archive_ledger", *mode)
+            assert (done.code, SpendLog.objects.count()) == (FAILED, 3)
+            assert done.err.startswith("Name the folder of the files with --to")
+        assert run("archive_ledger", "--dry-run").out == "2025-03: 3 rows would leave the ledger.\n"
+        assert list(tmp_path.iterdir()) == []
+        assert run("archive_ledger", "--to", str(tmp_path / "archive")).code == 0
+    assert SpendLog.objects.count() == 0
 
 
 def test_a_dry_run_and_rows_that_are_kept(tmp_path: Path) -> None:

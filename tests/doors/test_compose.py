@@ -33,7 +33,7 @@ DOT_ENV = {
     "REDIS_PASSWORD": "redis-secret",
 }
 VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?:(:\?|:-)([^}]*))?\})")
-OURS = ["web", "celery", "celery_beat", "consumer", "migrate"]
+OURS = ["web", "celery", "deliveries", "celery_beat", "consumer", "migrate"]
 
 
 class MissingVariableError(Exception):
@@ -84,7 +84,7 @@ def test_the_services_of_the_brief_are_there(services: dict[str, Any]) -> None:
     assert {"web", "celery", "celery_beat", "redis"} <= set(services)
 
 
-@pytest.mark.parametrize("name", ["web", "celery", "celery_beat", "consumer"])
+@pytest.mark.parametrize("name", ["web", "celery", "deliveries", "celery_beat", "consumer"])
 def test_nothing_starts_before_the_migrations_ran(name: str, services: dict[str, Any]) -> None:
     conditions = {other: wait["condition"] for other, wait in services[name]["depends_on"].items()}
     assert conditions == {

@@ -325,7 +325,7 @@ def test_nobody_gives_a_group_or_a_permission_that_they_lack() -> None:
 @pytest.mark.parametrize("who", [Role.ADMINISTRATOR, ROOT])
 def test_the_three_roles_stay_as_they_are(who: str) -> None:
     client, role = logged_in(who), Group.objects.get(name=Role.VIEWER)
-    assert "sees brands, campaigns, spend and journals" in text(client.get(page("changelist", Group)))
+    assert "sees brands, campaigns, spend, alerts and journals" in text(client.get(page("changelist", Group)))
     assert client.get(page("change", Group, role.pk)).status_code == 200
     assert client.post(page("change", Group, role.pk), {"name": "x", "permissions": []}).status_code == 403
     assert client.post(page("delete", Group, role.pk), {"post": "yes"}).status_code == 403

@@ -110,6 +110,7 @@ def test_all_missing_variables_are_named_at_once(tmp_path: Path, monkeypatch: py
         ("ROLLOVER_INTERVAL_SECONDS", "86401", "ROLLOVER_INTERVAL_SECONDS: Input should be less than or equal to"),
         ("LEDGER_CHECK_INTERVAL_SECONDS", "86401", "LEDGER_CHECK_INTERVAL_SECONDS: Input should be less than or equal"),
         ("SPEND_MAX_AGE_DAYS", "800000", "SPEND_MAX_AGE_DAYS: Input should be less than or equal to 3660"),
+        ("LEDGER_KEEP_MONTHS", "3", "LEDGER_KEEP_MONTHS must be at least 4: longer than SPEND_MAX_AGE_DAYS by a month"),
         ("SPEND_MAX_AHEAD_SECONDS", "9" * 30, "SPEND_MAX_AHEAD_SECONDS: Input should be less than or equal to 86400"),
         ("DATA_DIR", "/dev/null/var", "DATA_DIR /dev/null/var: Not a directory"),
     ],
@@ -137,6 +138,7 @@ def test_a_malformed_variable_is_one_line(
         ("REDIS_URL", "redis://:p%40ss@h:6379/15"),
         ("REDIS_URL", "rediss://h:6379/"),
         ("SPEND_MAX_AGE_DAYS", "3660"),
+        ("LEDGER_KEEP_MONTHS", "4"),
     ],
 )
 def test_what_makes_sense_is_taken(name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

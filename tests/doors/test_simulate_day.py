@@ -110,7 +110,7 @@ def test_what_can_not_be_simulated_is_said(brand: Brand, tmp_path: Path) -> None
     with pytest.raises(CommandError, match="can't be written"):
         printed("--html", str(tmp_path / "none" / "page.html"), "--demand", "1")
     catalog.create_brand(now=NOW, name="Other", timezone="UTC", currency="EUR")
-    with pytest.raises(CommandError, match="no daily budget to pace; give one with --budget"):
+    with pytest.raises(CommandError, match="no budget left to pace; give one with --budget"):
         call_command("simulate_day", "--brand", "Other")
 
 

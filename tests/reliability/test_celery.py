@@ -1,24 +1,28 @@
 """A real worker and a real beat, on a real broker: what runs when, and what survives what."""
 
 import importlib
+import logging
+import pickle
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import psycopg_pool
 import pytest
 import redis
 import time_machine
 from django.conf import settings
 from django.db import connection, transaction
 
-from budget_management import celery
+from budget_management import celery, logs
 from campaigns import tasks
 from campaigns.models import PeriodicRun
 from tests import servers
@@ -31,6 +35,7 @@ TASKS = {
     tasks.expire_holds: ("holds", "expire_holds"),
     tasks.sum_hours: ("hours", "sum_hours"),
     tasks.check_ledger: ("audit", "run_check"),
+    tasks.pace_campaigns: ("pacing", "pace_all"),
 }
 QUEUE = "budget_management"
 
@@ -49,16 +54,54 @@ def test_a_task_reads_the_clock_and_calls_one_service(task: Any, monkeypatch: py
 
 def test_every_scheduled_task_exists_at_the_interval_of_its_setting() -> None:
     schedule = celery.app.conf.beat_schedule
-    assert {entry["task"]: entry["schedule"] for entry in schedule.values()} == {
+    assert {entry["task"]: entry["schedule"].seconds for entry in schedule.values()} == {
         "campaigns.tasks.enforce_campaign_status": settings.ENFORCE_INTERVAL_SECONDS,
         "campaigns.tasks.reset_daily": settings.ROLLOVER_INTERVAL_SECONDS,
         "campaigns.tasks.reset_monthly": settings.ROLLOVER_INTERVAL_SECONDS,
         "campaigns.tasks.expire_holds": celery.EXPIRE_HOLDS_SECONDS,
         "campaigns.tasks.sum_hours": celery.SUM_HOURS_SECONDS,
         "campaigns.tasks.check_ledger": settings.LEDGER_CHECK_INTERVAL_SECONDS,
+        "campaigns.tasks.pace_campaigns": settings.PACING_INTERVAL_SECONDS,
+        "campaigns.tasks.look_for_alerts": settings.ALERTS_INTERVAL_SECONDS,
+        "campaigns.tasks.deliver_alerts": celery.DELIVER_ALERTS_SECONDS,
     }
     assert {entry["task"] for entry in schedule.values()} == {task.name for task in TASKS}
-    assert all(entry["options"]["expires"] <= entry["schedule"] for entry in schedule.values())
+    assert all(entry["options"]["expires"] <= entry["schedule"].seconds for entry in schedule.values())
+
+
+@pytest.mark.once
+def test_what_is_due_stays_due_when_the_clock_is_set_back() -> None:
+    every = celery.Interval(60)
+    with time_machine.travel(datetime.now(UTC) - timedelta(days=365)):
+        began = every.now()
+        assert datetime.now(UTC) < began - timedelta(days=300)  # it goes by another clock
+        assert every.is_due(began - timedelta(seconds=61)).is_due
+        later = every.is_due(began - timedelta(seconds=20))
+    assert not later.is_due
+    assert later.next == pytest.approx(40, abs=1)
+
+
+@pytest.mark.once
+def test_a_last_run_in_the_future_was_noted_by_a_wrong_clock() -> None:
+    every = celery.Interval(60)
+    assert every.is_due(every.now() + timedelta(days=365)) == (True, 60)
+    assert pickle.loads(pickle.dumps(every)) == every  # noqa: S301 - as beat keeps it in its notes
+
+
+@pytest.mark.once
+def test_what_is_away_takes_one_line_in_the_log_and_everything_else_its_traceback() -> None:
+    def logged(cause: Exception, message: str = "Message Error: %s\nand a stack") -> logging.LogRecord:
+        error = RuntimeError("in dealing with it")
+        error.__context__ = cause
+        record = logging.LogRecord("celery.beat", logging.ERROR, "", 0, message, (cause,), (RuntimeError, error, None))
+        assert all(handler.filter(record) for handler in logging.getLogger().handlers if handler.name == "console")
+        return record
+
+    for absence in (redis.ConnectionError("no broker"), psycopg_pool.PoolTimeout("none"), psycopg.errors.DiskFull()):
+        record = logged(absence)
+        assert (record.getMessage(), record.exc_info) == (f"Message Error: {absence}", None)
+    for fault in (ValueError("100 %"), psycopg.errors.DeadlockDetected()):
+        assert logged(fault).exc_info
 
 
 def test_a_run_is_delivered_again_only_when_it_can_no_longer_be_running() -> None:

@@ -362,6 +362,15 @@ def test_a_failed_ledger_check_is_told_once_until_it_finds_something_else() -> N
     ]
 
 
+def test_a_failed_check_is_told_also_where_no_look_came_between_it_and_the_next() -> None:
+    for hours, differences in ((3, 0), (2, 2), (1, 2)):
+        at = NOW - timedelta(hours=hours)
+        task = PeriodicRun.Task.CHECK_LEDGER
+        PeriodicRun.objects.create(task=task, started_at=at, finished_at=at, judged=9, changed=differences)
+    assert look() == ["2 counters differ from the ledger; run check_ledger, which names them."]
+    assert look() == []
+
+
 def test_a_rule_that_is_off_keeps_the_installation_quiet() -> None:
     at = NOW - timedelta(hours=1)
     task = PeriodicRun.Task.CHECK_LEDGER

@@ -406,6 +406,37 @@ def test_a_second_run_beside_the_first_does_not_replace_its_file(
     assert audit.check_ledger() == []
 
 
+@pytest.mark.parametrize("content", ["of another database", "no Parquet"])
+def test_a_file_of_that_name_with_other_rows_is_not_replaced(content: str, tmp_path: Path) -> None:
+    """Two databases may have been given one folder, and of the first the rows may have left."""
+    spend_of_a_spring(seed=1)
+    run(tmp_path, APRIL, keep_rows=True)
+    there = tmp_path / "ledger-2025-03.parquet"
+    if content == "no Parquet":
+        there.write_text("something else")
+    else:
+        pq.write_table(pq.read_table(there).slice(1), there)
+    was = there.read_bytes()
+    with append_only.suspended(connection):
+        ArchivedSpend.objects.all()._raw_delete("default")
+        LedgerArchive.objects.all().delete()
+    rows = SpendLog.objects.count()
+    with pytest.raises(BudgetError, match=r"ledger-2025-03.parquet in .* has other rows.*Nothing was removed"):
+        run(tmp_path, APRIL)
+    assert there.read_bytes() == was
+    assert [path.name for path in tmp_path.iterdir()] == [there.name]
+    assert SpendLog.objects.count() == rows
+    there.unlink()
+    run(tmp_path, APRIL)
+    assert audit.check_ledger() == []
+
+
+def test_two_processes_of_one_number_do_not_write_to_one_file(tmp_path: Path) -> None:
+    """In a container everybody is process 1."""
+    with ledger_parquet.writing(tmp_path, MARCH) as one, ledger_parquet.writing(tmp_path, MARCH) as other:
+        assert one != other
+
+
 # --- Who reads the ledger ---------------------------------------------------------------------
 
 

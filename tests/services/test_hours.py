@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from campaigns.models import Brand, BrandHour, SpendLog
 from campaigns.rules import money
 from campaigns.services import catalog, hours
-from campaigns.services.hours import sum_hours
+from campaigns.services.hours import KEPT_DAYS, NEAR_DAYS, sum_hours
 from tests import factories
 from tests.factories import NOW
 from tests.services.races import meet, together
@@ -111,10 +111,22 @@ def test_days_that_are_over_for_long_are_forgotten() -> None:
     campaign = factories.campaign()
     factories.spend(campaign, 1)
     sum_hours(now=NOW)
-    sum_hours(now=NOW + 8 * DAY)
+    sum_hours(now=NOW + (KEPT_DAYS - 1) * DAY)
     assert by_hour(campaign.brand) == {12: UNIT}
-    sum_hours(now=NOW + 9 * DAY)
+    sum_hours(now=NOW + KEPT_DAYS * DAY)
     assert stored() == {}
+
+
+def test_days_of_long_ago_are_looked_at_one_a_minute() -> None:
+    campaign = factories.campaign()
+    late = [NOW - back * DAY for back in range(NEAR_DAYS - 1, KEPT_DAYS)]
+    for at in late:
+        factories.spend(campaign, 1, at=at)
+    sum_hours(now=NOW)
+    assert len(stored()) == 2  # the last of the near ones, and one of the others
+    for minute in range(1, KEPT_DAYS - NEAR_DAYS):
+        sum_hours(now=NOW + timedelta(minutes=minute))
+    assert {day for _, day, _ in stored()} == {at.date() for at in late}
 
 
 @pytest.mark.parametrize("by", [UNIT, -UNIT])

@@ -14,7 +14,7 @@ from campaigns.models import BrandCounter, Campaign, StatusChange, feed
 from campaigns.models.feed import PositionError
 from campaigns.queries import status_feed
 from campaigns.queries.status_feed import CampaignStatus, Feed, feed_since, has_changed, whole_feed
-from campaigns.rules import reasons, verdict
+from campaigns.rules import pacing, reasons, verdict
 from campaigns.rules.reasons import Reason
 from campaigns.services import audit, catalog, reset_daily_budgets
 from campaigns.services.enforcement import enforce_all
@@ -203,7 +203,9 @@ def test_a_new_day_is_told_when_the_pass_has_judged_it() -> None:
     assert reader.follow(midnight) == set()
     enforce_all(now=midnight)
     assert reader.follow(midnight) == {campaign.pk}
-    assert reader.known[campaign.pk] == CampaignStatus(campaign.pk, campaign.brand_id, None, reasons.NONE, None)
+    assert reader.known[campaign.pk] == CampaignStatus(
+        campaign.pk, campaign.brand_id, None, reasons.NONE, None, pacing.ONE
+    )
 
 
 @at_once

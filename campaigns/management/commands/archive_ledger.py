@@ -39,7 +39,10 @@ class Command(PlainCommand):
             help="the first month that stays; LEDGER_KEEP_MONTHS before this one unless given",
         )
         parser.add_argument(
-            "--to", type=Path, metavar="DIR", help="the folder of the files; archive in DATA_DIR unless given"
+            "--to",
+            type=Path,
+            metavar="DIR",
+            help="the folder of the files; has to be given in production, and is archive in DATA_DIR elsewhere",
         )
         mode = parser.add_mutually_exclusive_group()
         mode.add_argument("--dry-run", action="store_true", help="say what would leave, and write nothing")
@@ -50,16 +53,16 @@ class Command(PlainCommand):
 
     def handle(self, *args: Any, before: date | None, to: Path | None, **options: Any) -> None:
         """Archive, plan or verify."""
-        now, folder = timezone.now(), to or settings.DATA_DIR / "archive"
+        now = timezone.now()
         if options["verify"]:
-            self._verify(folder)
+            self._verify(to or _usual_folder())
             return
         before = before or archive.horizon(now=now)
         archive.check_before(before, now=now)
         if options["dry_run"]:
             self._plan(before)
             return
-        done = set()
+        folder, done = to or _usual_folder(), set()
         steps = archive.archive_ledger(
             before=before, folder=folder, now=now, by=_account(), keep_rows=options["keep_rows"]
         )
@@ -106,6 +109,13 @@ def _month(text: str) -> date:
         if len(year) == 4 and len(month) == 2:
             return date(int(year), int(month), 1)
     raise ArgumentTypeError(f"{text!r} is not a month; give one such as 2025-01")
+
+
+def _usual_folder() -> Path:
+    """Where files go in embedded mode. In production DATA_DIR may be a container's own, and be gone with it."""
+    if settings.ENV.production:
+        raise CommandError("Name the folder of the files with --to: one that stays, and that your backups reach.")
+    return Path(settings.DATA_DIR / "archive")
 
 
 def _rows(number: int) -> str:

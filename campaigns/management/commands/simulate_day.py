@@ -6,7 +6,7 @@ import csv
 import itertools
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
-from datetime import date, time
+from datetime import date, datetime, time
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -18,12 +18,15 @@ from rich.table import Table
 from rich.text import Text
 
 from campaigns.management.console import PlainCommand, misused, shown
-from campaigns.models import Brand, BrandHour
+from campaigns.models import Brand
 from campaigns.queries.lookup import find_brand
+from campaigns.queries.owners import brand_owners
+from campaigns.queries.pacing import last_pace
+from campaigns.queries.traffic import past_hours
 from campaigns.rules import money, pacing, periods, profile, reasons, simulation
 from campaigns.rules.money import MoneyError
 from campaigns.rules.pacing import Curve, OpenDay
-from campaigns.rules.profile import DAY_HOURS, DayHours, Profile
+from campaigns.rules.profile import Profile
 from campaigns.rules.simulation import Arrival, Step
 from campaigns.rules.verdict import Terms
 
@@ -70,14 +73,16 @@ class Command(PlainCommand):
     def handle(self, *args: Any, brand: str, **options: Any) -> None:
         """Simulate and print."""
         found = find_brand(brand)
-        day = options["date"] or periods.local_date(timezone.now(), found.timezone)
-        budget = _budget(found, options["budget"])
+        now = timezone.now()
+        day = options["date"] or periods.local_date(now, found.timezone)
+        budget = _budget(found, options["budget"], now)
         opened = pacing.open_day(day, found.timezone)
-        learned = profile.learn(_history(found), today=day)
+        history = past_hours({found.pk: found.timezone}, now=now)[found.pk]
+        learned = profile.learn(history, today=day)
         curve = Curve(opened, learned)
         arrivals = _arrivals(opened, curve, budget, options)
         terms = Terms(zone=found.timezone, brand_daily_budget=budget)
-        even = list(simulation.simulate(opened, terms, arrivals, simulation.even(curve)))
+        even = list(simulation.simulate(opened, terms, arrivals, simulation.even(curve, last_pace(brand_id=found.pk))))
         asap = list(simulation.simulate(opened, terms, arrivals, simulation.hard_cap))
         self.out.print(_table(found, opened, even, asap))
         self.out.print()
@@ -113,23 +118,24 @@ def _seconds(text: str) -> int:
     return _number(text, 0, 3_600)
 
 
-def _budget(brand: Brand, wanted: str | None) -> int:
-    """The daily budget to simulate, in micros."""
+def _budget(brand: Brand, wanted: str | None, now: datetime) -> int:
+    """The budget of the day to simulate, in micros: the one to try, or the most that its own leave for today."""
     try:
-        budget = money.parse_budget(brand.daily_budget if wanted is None else wanted)
+        budget = _own_budget(brand, now) if wanted is None else money.parse_budget(wanted)
     except MoneyError as error:
         raise misused(str(error)) from None
-    if not budget:
-        raise CommandError(f"{brand.name} has no daily budget to pace; give one with --budget.")
+    if not budget or budget < 0:
+        raise CommandError(f"{brand.name} has no budget left to pace; give one with --budget.")
     return budget
 
 
-def _history(brand: Brand) -> list[DayHours]:
-    """What the brand has spent by hour on the days that are kept."""
-    days: dict[date, list[int | None]] = {}
-    for row in BrandHour.objects.filter(brand=brand).order_by("day", "hour"):
-        days.setdefault(row.day, [0] * DAY_HOURS)[row.hour] = money.to_micros(row.spent)
-    return [DayHours(day, hours) for day, hours in days.items()]
+def _own_budget(brand: Brand, now: datetime) -> int | None:
+    """What its budgets leave for all of today, whatever is spent of that already."""
+    owner = next(brand_owners([brand.pk], now=now), None)
+    if owner is None or owner.allowance is None:
+        # Its budgets bind each campaign alone: as if there were one.
+        return money.parse_budget(brand.daily_budget)
+    return owner.allowance
 
 
 def _arrivals(opened: OpenDay, curve: Curve, budget: int, options: dict[str, Any]) -> list[Arrival]:

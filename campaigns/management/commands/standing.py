@@ -16,9 +16,11 @@ from rich.text import Text
 
 from campaigns.management.console import PlainCommand
 from campaigns.models import Brand, PeriodicRun
+from campaigns.queries.forecasts import OwnerForecast, brand_forecast
 from campaigns.queries.lookup import find_brand
 from campaigns.queries.standing import BrandStanding, CampaignStanding, Limit, standing, tightest
-from campaigns.rules import money, periods, reasons
+from campaigns.rules import money, pacing, periods, reasons
+from campaigns.rules.forecast import Forecast
 from campaigns.rules.reasons import Reason
 from campaigns.rules.verdict import BudgetScope
 
@@ -44,8 +46,9 @@ class Command(PlainCommand):
         now = timezone.now()
         only = None if brand is None else find_brand(brand)
         brands = standing(now=now, brand_ids=None if only is None else [only.pk])
+        coming = None if only is None else brand_forecast(brand_id=only.pk, now=now)
         if options["json"]:
-            self.say(json.dumps([_as_json(one) for one in brands], indent=2, ensure_ascii=False))
+            self.say(json.dumps([_as_json(one, coming) for one in brands], indent=2, ensure_ascii=False))
         elif only is not None and not brands:
             self.say(f"{only} is archived.")
         elif not brands and Brand.objects.exists():
@@ -58,6 +61,8 @@ class Command(PlainCommand):
             self.out.print(_table(brands, now, month=self.out.width >= WIDE))
             self.out.print()
             self.out.print(_summary(brands))
+            if coming is not None:
+                self.say(_coming(coming, brands[0]))
             late = _late(brands, now)
             if late:
                 self.say(late, style="yellow")
@@ -142,6 +147,9 @@ def short_words(why: Reason) -> str:
 
 def _status(campaign: CampaignStanding) -> Text:
     words = short_words(campaign.reasons)
+    if not words and campaign.probability < pacing.ONE:
+        hundredths = campaign.probability // 100
+        return Text(f"active, serves {hundredths // 100}.{hundredths % 100:02} %", style="green")
     return Text(words or "active", style="yellow" if words else "green")
 
 
@@ -186,8 +194,44 @@ def _roughly(age: timedelta) -> str:
     return f"{seconds} second{'' if seconds == 1 else 's'}"
 
 
-def _as_json(brand: BrandStanding) -> dict[str, Any]:
+def _coming(found: OwnerForecast, brand: BrandStanding) -> str:
+    """How the day and the month of one brand will end."""
+    if found.day is None:
+        return "Forecast: too little is known yet to tell."
+    parts = [f"today {_range(found.day.spend, brand.currency)}"]
+    if found.runs_out_at is not None:
+        parts[0] += f", spent at {found.runs_out_at.astimezone(brand.zone):%H:%M}"
+    if found.month is not None:
+        parts.append(f"this month {_range(found.month, brand.currency)}")
+    if found.lasting is not None:
+        parts.append(f"a daily budget of {money.format_money(found.lasting, brand.currency)} would last the month")
+    return f"Forecast: {'; '.join(parts)}."
+
+
+def _range(forecast: Forecast, currency: str) -> str:
+    likely = money.format_money(forecast.likely, currency)
+    if forecast.low is None or forecast.high is None:
+        return likely
+    return f"{likely} ({_amount(forecast.low, currency)} to {_amount(forecast.high, currency)})"
+
+
+def _forecast_as_json(found: OwnerForecast) -> dict[str, Any]:
     return {
+        "day": None if found.day is None else _range_as_json(found.day.spend),
+        "month": None if found.month is None else _range_as_json(found.month),
+        "runs_out_at": found.runs_out_at.isoformat() if found.runs_out_at else None,
+        "lasting_daily_budget": None if found.lasting is None else money.to_text(found.lasting),
+    }
+
+
+def _range_as_json(forecast: Forecast) -> dict[str, str | None]:
+    named = zip(("likely", "low", "high"), forecast, strict=True)
+    return {name: None if micros is None else money.to_text(micros) for name, micros in named}
+
+
+def _as_json(brand: BrandStanding, coming: OwnerForecast | None) -> dict[str, Any]:
+    return {
+        **({} if coming is None else {"forecast": _forecast_as_json(coming)}),
         "id": brand.id,
         "name": brand.name,
         "timezone": brand.zone.key,
@@ -202,6 +246,7 @@ def _as_json(brand: BrandStanding) -> dict[str, Any]:
                 "is_active": campaign.is_active,
                 "reasons": reasons.codes(campaign.reasons),
                 "resumes_at": campaign.resumes_at.isoformat() if campaign.resumes_at else None,
+                "serve_probability": round(campaign.probability / pacing.ONE, 4),
                 "day": _limit_as_json(campaign.day),
                 "month": _limit_as_json(campaign.month),
                 "total": _limit_as_json(campaign.total),

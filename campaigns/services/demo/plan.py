@@ -30,6 +30,7 @@ class CampaignPlan:
     monthly: str | None = None
     total: str | None = None
     flight: tuple[int | None, int | None] = (None, None)
+    pacing: str = "asap"
     window: tuple[int, int, int] | None = None
     grid: str | None = None
     pause_note: str = ""
@@ -51,6 +52,7 @@ class BrandPlan:
     daily: str | None = None
     monthly: str | None = None
     scope: str = "brand"
+    pacing: str = "asap"
     day_percent: int | None = None
     month_percent: int | None = None
     lively: bool = False
@@ -87,7 +89,7 @@ BRANDS = (
         monthly="24000",
         campaigns=(
             CampaignPlan(name="Early bird bookings", share=40, window=(6, 10, EVERY_DAY)),
-            CampaignPlan(name="Family packages", share=35, daily="320"),
+            CampaignPlan(name="Family packages", share=35, daily="320", pacing="even"),
             CampaignPlan(name="Last minute", share=25, window=(17, 23, WEEKDAYS)),
         ),
     ),
@@ -97,6 +99,7 @@ BRANDS = (
         currency="AED",
         typical=4_200,
         daily="4500",
+        pacing="even",
         campaigns=(
             CampaignPlan(name="Skin care launch", share=50, flight=(-9, 12)),
             CampaignPlan(name="Perfume week", share=30, flight=(4, 11)),

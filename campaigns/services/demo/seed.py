@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from campaigns.models import Brand, Campaign
 from campaigns.queries.standing import BrandStanding, Limit, standing
 from campaigns.rules import money, periods
-from campaigns.services import audit, catalog, enforcement, rollover, runs, spend
+from campaigns.services import audit, catalog, enforcement, pacing, rollover, runs, spend
 from campaigns.services import hours as hours_of_day
 from campaigns.services.demo.plan import BRANDS, HOURLY_PERCENT, BrandPlan, CampaignPlan
 from campaigns.services.spend import SpendEvent
@@ -64,7 +64,9 @@ def _seed(now: datetime, days: int, luck: int, progress: Callable[[int, int], No
     rollover.reset_daily_budgets(now=now)
     rollover.reset_monthly_budgets(now=now)
     _set_the_scene(sown, now)
-    hours_of_day.sum_hours(now=now)
+    for minute in range(hours_of_day.KEPT_DAYS - hours_of_day.NEAR_DAYS):  # a day of long ago each
+        hours_of_day.sum_hours(now=now - timedelta(minutes=minute))
+    pacing.pace_all(now=now)
     audit.run_check(now=now)
 
 
@@ -128,8 +130,13 @@ def _set_the_scene(sown: list[Sown], now: datetime) -> None:
     """Bring the planned brands to where they should stand when someone looks, and pause what a person paused."""
     enforcement.enforce_all(now=now)
     for campaign in sown:
+        if campaign.campaign.pacing != "asap":
+            catalog.update_campaign(campaign_id=campaign.id, now=now, pacing=campaign.campaign.pacing)
         if campaign.campaign.pause_note:
             catalog.pause(campaign_id=campaign.id, now=now, note=campaign.campaign.pause_note)
+    for brand_id, plan in {campaign.brand_id: campaign.brand for campaign in sown}.items():
+        if plan.pacing != "asap":
+            catalog.update_brand(brand_id=brand_id, now=now, pacing=plan.pacing)
     # The first campaign of each brand, its largest, spends what the scene lacks.
     plans = {campaign.brand_id: (campaign.brand, campaign.id) for campaign in reversed(sown)}
     events = []
