@@ -18,7 +18,7 @@ from campaigns.admin.alert_forms import OwnedAdmin, RefusedForm, is_new
 from campaigns.admin.base import AutocompleteFilter, CheckboxSelectMultiple, moment
 from campaigns.models import AlertRule
 from campaigns.rules import alerts, reasons
-from campaigns.rules.alerts import BUDGETS, STATUSES, SUBJECTS, Kind, Subject
+from campaigns.rules.alerts import FORECASTS, STATUSES, SUBJECTS, Kind, Subject
 from campaigns.rules.reasons import Reason
 from campaigns.services import alert_rules
 
@@ -29,14 +29,21 @@ def _choice(kind: Kind, subject: Subject) -> str:
     return f"{kind:d}-{subject:d}"
 
 
+def _of(kind: Kind, subject: Subject) -> str:
+    """Whom a choice is about; of forecasts, a rule is about one campaign."""
+    if kind in STATUSES:
+        return ""
+    return "of one campaign" if kind in FORECASTS and subject is Subject.CAMPAIGN else _OF[subject]
+
+
 WHAT = {
-    _choice(kind, subject): capfirst(f"{alerts.LABELS[kind]} {_OF[subject] if kind not in STATUSES else ''}".strip())
+    _choice(kind, subject): capfirst(f"{alerts.LABELS[kind]} {_of(kind, subject)}".strip())
     for kind, subjects in SUBJECTS.items()
     for subject in subjects
 }
 """What a rule may be about, as one chooses it."""
 
-_WITH_PERCENTS = [_choice(k, s) for k, subjects in SUBJECTS.items() for s in subjects if k in BUDGETS | Kind.OVERSPEND]
+_WITH_PERCENTS = [_choice(k, s) for k, subjects in SUBJECTS.items() for s in subjects if k in alerts.WITH_PERCENTS]
 _WITH_REASONS = [_choice(k, s) for k, subjects in SUBJECTS.items() for s in subjects if k in STATUSES]
 _OF_CAMPAIGNS = [_choice(k, s) for k, subjects in SUBJECTS.items() for s in subjects if s is Subject.CAMPAIGN]
 _OF_PRODUCT = [_choice(k, s) for k, subjects in SUBJECTS.items() for s in subjects if s is Subject.PRODUCT]
@@ -58,7 +65,8 @@ class RuleForm(RefusedForm[AlertRule]):
         max_length=60,
         required=False,
         widget=widgets.UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric"}),
-        help_text="Shares of the budget; empty: 50, 80, 100. Of overspend: how far beyond it; empty: 5.",
+        help_text="Shares of the budget; empty: 50, 80, 100. Of overspend: how far beyond it; empty: 5. "
+        "Of a forecast above it: how far above; empty: 10. Of under-delivery: the share it stays below; empty: 80.",
     )
     why = forms.TypedMultipleChoiceField(
         label="Reasons",
@@ -76,7 +84,7 @@ class RuleForm(RefusedForm[AlertRule]):
         labels = {"is_on": "On"}  # noqa: RUF012 - Django's Meta
         help_texts = {  # noqa: RUF012 - Django's Meta
             "brand": "Empty: every brand.",
-            "campaign": "Only this one. Empty: every campaign.",
+            "campaign": "Only this one. Empty: every campaign; of forecasts, choose one.",
             "is_on": "Off: nothing of this is told here, whatever a wider rule says.",
         }
 
@@ -191,7 +199,9 @@ class AlertRuleAdmin(OwnedAdmin[AlertRule]):
         if kind in STATUSES:
             return capfirst(reasons.in_words(rule.pause_reasons))
         shown = alerts.percents_in_words([int(part) for part in rule.percents.split(",")])
-        return f"{shown} beyond the budget" if kind is Kind.OVERSPEND else shown
+        if kind is Kind.UNDER_DELIVERY:
+            return f"below {shown} of the budget"
+        return f"{shown} beyond the budget" if kind in alerts.BEYOND else shown
 
     @admin.display(description="State", ordering="is_on")
     def state(self, rule: AlertRule) -> SafeString:

@@ -26,7 +26,7 @@ from campaigns.admin.writing import ConfirmForm
 from campaigns.models import Alert, Brand, Delivery
 from campaigns.queries import alerts as queries
 from campaigns.queries.alerts import Sent
-from campaigns.rules.alerts import Kind
+from campaigns.rules.alerts import FORECASTS, Kind
 from campaigns.rules.errors import BudgetError
 from campaigns.services import deliveries
 
@@ -34,6 +34,8 @@ _TONES = {
     Kind.DAILY_BUDGET: "amber",
     Kind.MONTHLY_BUDGET: "amber",
     Kind.TOTAL_BUDGET: "amber",
+    Kind.FORECAST_ABOVE: "amber",
+    Kind.UNDER_DELIVERY: "amber",
     Kind.RESUMED: "green",
     Kind.TEST: "gray",
 }
@@ -47,7 +49,8 @@ _STATE_TONES = {
 def tone(alert: Alert) -> str:
     """Return how serious an alert is: a budget that is all spent is red, a share of one amber."""
     kind = Kind(alert.kind)
-    return "red" if alert.threshold >= 100 else _TONES.get(kind, "red" if kind is not Kind.PAUSED else "amber")
+    spent = alert.threshold >= 100 and kind not in FORECASTS
+    return "red" if spent else _TONES.get(kind, "red" if kind is not Kind.PAUSED else "amber")
 
 
 def zone_of(brand: Brand | None) -> ZoneInfo:

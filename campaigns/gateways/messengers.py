@@ -20,6 +20,9 @@ CONNECT_SECONDS, READ_SECONDS = 5, 10
 _HERE = {"blink1", "dbus", "gio", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows"}
 """What would show a message on this server."""
 
+_FILES = ("keyfile", "subfile", "pgp_key", "pgp_privkey")
+"""Attributes of services that are paths of files, beside those that Apprise holds as attachments."""
+
 _ASKS_PORT = 443
 
 logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its lines name addresses, and with them their passwords
@@ -71,9 +74,22 @@ def _service(url: str) -> Any:
     service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
     if service is None or not hasattr(service, "notify"):
         raise MessengerError("Apprise does not know such an address, or something is missing in it; see its list.")
+    _insist_on_no_file(service)
     service.socket_connect_timeout, service.socket_read_timeout = CONNECT_SECONDS, READ_SECONDS
     service.request_rate_per_sec = 0
     return service
+
+
+def _insist_on_no_file(service: Any) -> None:
+    """Refuse an address that names a file, such as a template: its text would go to whoever has set the address.
+
+    Asked of what Apprise has made of the address, which it reads in its own way.
+    """
+    from apprise import AppriseAttachment
+
+    attached = any(isinstance(value, AppriseAttachment) and value for value in vars(service).values())
+    if attached or any(getattr(service, name, None) for name in _FILES):
+        raise MessengerError("The address names a template or a key in files of the server; leave that out.")
 
 
 def _look_at_host(service: Any) -> None:

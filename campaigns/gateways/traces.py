@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -138,10 +139,21 @@ def _provider() -> TracerProvider:
     from opentelemetry.trace import SpanKind, get_current_span
 
     class Exporter(OTLPSpanExporter):
-        """Sends what may be sent."""
+        """Sends what may be sent.
+
+        What comes soon after a message that nobody took is lost untried: a process at its end has several of them
+        left, and would wait for each.
+        """
+
+        _again_at = 0.0
 
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-            return super().export([_allowed(span) for span in spans])
+            if time.monotonic() < self._again_at:
+                return SpanExportResult.FAILURE
+            result = super().export([_allowed(span) for span in spans])
+            if result is not SpanExportResult.SUCCESS:
+                self._again_at = time.monotonic() + PATIENCE_SECONDS
+            return result
 
     class WithoutLonelyCalls(Sampler):
         """Leaves out calls to the broker and the database that nothing of ours makes: waiting for tasks, counting."""

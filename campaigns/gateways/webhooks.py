@@ -255,7 +255,7 @@ def retry_after(text: str, now: datetime) -> int | None:
         return min(int(text[:9]), 86_400)
     try:
         at = email.utils.parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):  # the last by a zone of twenty digits
         return None
     wait = at.replace(tzinfo=at.tzinfo or UTC) - now
     return max(0, min(int(wait.total_seconds()), 86_400))

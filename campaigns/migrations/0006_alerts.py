@@ -32,6 +32,8 @@ class Migration(migrations.Migration):
                             (128, "ledger check failed"),
                             (256, "channel switched off"),
                             (512, "test"),
+                            (1024, "forecast above budget"),
+                            (2048, "under-delivery"),
                         ]
                     ),
                 ),
@@ -93,6 +95,8 @@ class Migration(migrations.Migration):
                             (128, "ledger check failed"),
                             (256, "channel switched off"),
                             (512, "test"),
+                            (1024, "forecast above budget"),
+                            (2048, "under-delivery"),
                         ]
                     ),
                 ),
@@ -150,7 +154,7 @@ class Migration(migrations.Migration):
                         choices=[("webhook", "webhook"), ("email", "e-mail"), ("apprise", "messenger")], max_length=7
                     ),
                 ),
-                ("kinds", models.SmallIntegerField(default=1023, help_text="Bits: the kinds of alert it gets.")),
+                ("kinds", models.SmallIntegerField(default=4095, help_text="Bits: the kinds of alert it gets.")),
                 ("target", models.TextField(editable=False, help_text="The address, sealed.")),
                 (
                     "shown",
@@ -276,6 +280,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
                 ("position", models.TextField(default="")),
+                ("forecasts_at", models.DateTimeField(help_text="When forecasts were last looked at.", null=True)),
             ],
             options={
                 "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="journalposition_is_one")],

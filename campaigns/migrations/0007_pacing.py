@@ -268,5 +268,46 @@ class Migration(migrations.Migration):
                 condition=models.Q(("published__gte", 0), ("published__lte", 1000000)), name="ownerpace_published_0_1"
             ),
         ),
+        migrations.CreateModel(
+            name="CampaignHour",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("day", models.DateField()),
+                ("hour", models.SmallIntegerField(help_text="0–23, on the clock of the brand's time zone.")),
+                ("spent", campaigns.models.fields.MoneyField(default=Decimal(0))),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="campaigns.brand",
+                    ),
+                ),
+                (
+                    "campaign",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="hours",
+                        to="campaigns.campaign",
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddConstraint(
+            model_name="campaignhour",
+            constraint=models.UniqueConstraint(
+                fields=("day", "campaign", "hour", "brand"), name="campaignhour_once"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="campaignhour",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("hour__gte", 0), ("hour__lte", 23)), name="campaignhour_hour_0_23"
+            ),
+        ),
         migrations.RunPython(tune_storage, migrations.RunPython.noop),
     ]

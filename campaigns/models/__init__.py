@@ -7,7 +7,7 @@ from campaigns.models.archive import ArchivedSpend, LedgerArchive
 from campaigns.models.catalog import Brand, Campaign, DaypartingSchedule, Pacing
 from campaigns.models.counters import BrandCounter, CampaignCounter
 from campaigns.models.holds import Hold
-from campaigns.models.hours import BrandHour
+from campaigns.models.hours import BrandHour, CampaignHour
 from campaigns.models.journal import CatalogChange, Edit, PeriodicRun, RollOver, StatusChange
 from campaigns.models.ledger import SpendLog
 from campaigns.models.pacing import OwnerPace
@@ -24,6 +24,7 @@ __all__ = [
     "BrandLimit",
     "Campaign",
     "CampaignCounter",
+    "CampaignHour",
     "CatalogChange",
     "Channel",
     "DaypartingSchedule",

@@ -26,6 +26,8 @@ class AlertKind(models.IntegerChoices):
     LEDGER_DIFFERS = Kind.LEDGER_DIFFERS, alerts.LABELS[Kind.LEDGER_DIFFERS]
     CHANNEL_OFF = Kind.CHANNEL_OFF, alerts.LABELS[Kind.CHANNEL_OFF]
     TEST = Kind.TEST, alerts.LABELS[Kind.TEST]
+    FORECAST_ABOVE = Kind.FORECAST_ABOVE, alerts.LABELS[Kind.FORECAST_ABOVE]
+    UNDER_DELIVERY = Kind.UNDER_DELIVERY, alerts.LABELS[Kind.UNDER_DELIVERY]
 
 
 class AlertRule(models.Model):
@@ -220,10 +222,14 @@ class Attempt(models.Model):
 
 
 class JournalPosition(models.Model):
-    """How far the journal of status changes has been read for alerts. One row: see models/feed.py."""
+    """How far the journal of status changes has been read for alerts. One row: see models/feed.py.
+
+    Beside it, when alerts were last looked for in forecasts.
+    """
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     position = models.TextField(default="")
+    forecasts_at = models.DateTimeField(null=True, help_text="When forecasts were last looked at.")
 
     class Meta:
         constraints = (models.CheckConstraint(condition=Q(id=1), name="journalposition_is_one"),)

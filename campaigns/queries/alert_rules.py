@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from campaigns.models import AlertRule
@@ -19,6 +19,17 @@ class Percent(NamedTuple):
     kind: Kind
     period: Period
     percent: int
+
+
+class Forecasts(NamedTuple):
+    """The percents that are looked for in forecasts: of all, and of those with a rule of their own, by id."""
+
+    of_all: Sequence[int]
+    owned: Mapping[int, Sequence[int]]
+
+    def of(self, owner_id: int) -> Sequence[int]:
+        """Return those of one owner; none if nothing is told of it."""
+        return self.owned.get(owner_id, self.of_all)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,6 +78,16 @@ class Rules:
         brands = [(one.brand_id, mask_of(one)) for one in rows if one.brand_id is not None and one.campaign_id is None]
         campaigns = [(one.campaign_id, mask_of(one)) for one in rows if one.campaign_id is not None]
         return (0 if rule is None else mask_of(rule)), brands, campaigns
+
+    def forecasts(self, kind: Kind, subject: Subject) -> Forecasts:
+        """The percents that are looked for in forecasts."""
+        rule = self.of_all(subject, kind)
+        rows = self._of(subject, kind)
+        if subject is Subject.CAMPAIGN:
+            owned = {one.campaign_id: percents_of(one) for one in rows if one.campaign_id is not None}
+        else:
+            owned = {one.brand_id: percents_of(one) for one in rows if one.brand_id is not None}
+        return Forecasts(() if rule is None else percents_of(rule), owned)
 
     def tells(self, kind: Kind) -> bool:
         """Whether something of the installation is told: unless a rule is off."""

@@ -7,14 +7,14 @@ traffic usually is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from campaigns.models import CampaignCounter
 from campaigns.queries import traffic
 from campaigns.queries.owners import Binding, Owner, brand_owners, campaign_owners
 from campaigns.rules import forecast, money, pacing, profile
-from campaigns.rules.forecast import DayAhead, DayForecast, Forecast, Today
+from campaigns.rules.forecast import DayAhead, DayForecast, Forecast, MonthDemand, Today
 from campaigns.rules.pacing import Curve, OpenDay
 from campaigns.rules.periods import Period
 from campaigns.rules.profile import LEARNED_DAYS, DayHours, Profile
@@ -34,6 +34,23 @@ class OwnerForecast(NamedTuple):
     runs_out_at: datetime | None
     lasting: int | None
     shape: Sequence[tuple[datetime, int]] = ()
+
+
+class Outlook(NamedTuple):
+    """An owner with its forecast, as far as that stands on at least three days before.
+
+    daily, monthly: the tightest budget of its period, None without one. spendable: what may be spent in all of today
+    under every budget at once. passed: how much of today's usual traffic is
+    over, in percent. demand: what the month would come to without its budget; None without one.
+    """
+
+    owner: Owner
+    found: OwnerForecast
+    daily: Binding | None
+    monthly: Binding | None
+    spendable: int | None
+    passed: int
+    demand: MonthDemand | None
 
 
 UNKNOWN = OwnerForecast(None, None, None, None)
@@ -56,6 +73,61 @@ def _brand_forecast(owner: Owner, history: list[DayHours], now: datetime) -> Own
     return _forecast(owner, history, profile.learn(history, today=owner.day), now)
 
 
+def brand_outlooks(*, brand_ids: Sequence[int], now: datetime) -> list[Outlook]:
+    """Return the outlooks of at most 200 brands, those of which enough is known. A constant number of queries."""
+    owners = list(brand_owners(brand_ids, now=now))
+    past = traffic.past_hours({owner.brand_id: owner.zone for owner in owners}, now=now)
+    known = (owner for owner in owners if forecast.is_known(past[owner.brand_id], owner.day))
+    return [
+        _outlook(owner, past[owner.brand_id], profile.learn(past[owner.brand_id], today=owner.day), now)
+        for owner in known
+    ]
+
+
+def campaign_outlooks(*, campaign_ids: Sequence[int], now: datetime) -> list[Outlook]:
+    """Return the outlooks of at most 200 campaigns, as above. campaign_ids: ascending, at least one."""
+    owners = list(campaign_owners(campaign_ids, now=now))
+    past = traffic.past_hours({owner.brand_id: owner.zone for owner in owners}, now=now)
+    days = _days(owners)
+    found = []
+    for owner in owners:
+        learned = profile.learn(past[owner.brand_id], today=owner.day)
+        history = _spread(days[owner.campaign_id or 0], learned)
+        if forecast.is_known(history, owner.day):
+            found.append(_outlook(owner, history, learned, now))
+    return found
+
+
+def _outlook(owner: Owner, history: list[DayHours], learned: Profile, now: datetime) -> Outlook:
+    found = _forecast(owner, history, learned, now)
+    curve = Curve(owner.open_day, learned)
+    return Outlook(
+        owner=owner,
+        found=found,
+        daily=_tightest(_daily(owner)),
+        monthly=_tightest(owner.months),
+        spendable=_spendable(owner),
+        passed=curve.until(owner.open_day.second(now)) * 100 // curve.total if curve.total else 0,
+        demand=_demand(owner, found.day, history),
+    )
+
+
+def _demand(owner: Owner, day: DayForecast | None, history: list[DayHours]) -> MonthDemand | None:
+    daily, monthly = _tightest(_daily(owner)), _tightest(owner.months)
+    if day is None or monthly is None or monthly.budget is None:
+        return None
+    seconds = forecast.month_seconds(owner.day, owner.zone, owner.schedule, owner.flight_start, owner.flight_end)
+    wanted = day.wanted if daily is None else max(min(day.wanted, daily.budget or 0), owner.limits[0].spent)
+    return forecast.month_demand(
+        spent=owner.limits[1].spent - owner.limits[0].spent,
+        budget=monthly.budget,
+        today=wanted,
+        ahead=_days_ahead(owner, seconds),
+        history=history,
+        day=owner.day,
+    )
+
+
 def campaign_forecast(*, campaign_id: int, now: datetime) -> OwnerForecast:
     """Return the forecast of a campaign, under its own budgets and what binds it alone. As above."""
     owner = next(campaign_owners([campaign_id], now=now), None)
@@ -63,7 +135,7 @@ def campaign_forecast(*, campaign_id: int, now: datetime) -> OwnerForecast:
         return UNKNOWN
     brands = traffic.past_hours({owner.brand_id: owner.zone}, now=now)[owner.brand_id]
     learned = profile.learn(brands, today=owner.day)
-    return _forecast(owner, _spread(owner, learned), learned, now)
+    return _forecast(owner, _spread(_days([owner])[campaign_id], learned), learned, now)
 
 
 def _forecast(owner: Owner, history: list[DayHours], learned: Profile, now: datetime) -> OwnerForecast:
@@ -101,18 +173,23 @@ def _shape(opened: OpenDay, curve: Curve) -> list[tuple[datetime, int]]:
 
 def _month(owner: Owner, day: DayForecast, history: list[DayHours], seconds: list[int]) -> Forecast | None:
     month = _tightest(owner.months)
-    daily = min((one.budget for one in _daily(owner) if one.budget is not None), default=None)
-    ahead = [
-        DayAhead(owner.day + timedelta(days=at), daily, open_for) for at, open_for in enumerate(seconds[1:], start=1)
-    ]
     return forecast.end_of_month(
         spent=owner.limits[1].spent - owner.limits[0].spent,
         budget=None if month is None else month.budget,
         today=day.spend,
-        ahead=ahead,
+        ahead=_days_ahead(owner, seconds),
         history=history,
         day=owner.day,
     )
+
+
+def _days_ahead(owner: Owner, seconds: list[int]) -> list[DayAhead]:
+    """The days of the month after today, under the daily budget. seconds: how long may be spent on each, from today."""
+    tightest = _tightest(_daily(owner))
+    daily = None if tightest is None else tightest.budget
+    return [
+        DayAhead(owner.day + timedelta(days=at), daily, open_for) for at, open_for in enumerate(seconds[1:], start=1)
+    ]
 
 
 def _lasting(owner: Owner, budget: int, seconds: list[int]) -> int:
@@ -124,9 +201,9 @@ def _daily(owner: Owner) -> list[Binding]:
     return [owner.limits[0], *owner.limits[3:4]]
 
 
-def _tightest(months: list[Binding]) -> Binding | None:
-    """The lowest of the monthly budgets, all of which count the same spend; None without one."""
-    return min((one for one in months if one.budget is not None), key=lambda one: one.budget or 0, default=None)
+def _tightest(limits: list[Binding]) -> Binding | None:
+    """The lowest of the budgets of one period, all of which count the same spend; None without one."""
+    return min((one for one in limits if one.budget is not None), key=lambda one: one.budget or 0, default=None)
 
 
 def _spendable(owner: Owner) -> int | None:
@@ -134,15 +211,24 @@ def _spendable(owner: Owner) -> int | None:
     return pacing.day_limit(owner.limits[0].spent, ((one.budget, one.spent) for one in owner.limits))
 
 
-def _spread(owner: Owner, learned: Profile) -> list[DayHours]:
-    """A campaign's days before today by hour, in proportion to the profile; the hours add up to what the day spent."""
-    days = [owner.day - timedelta(days=back) for back in range(1, LEARNED_DAYS + 1)]
-    whole = sum(learned.weights)
+def _days(owners: Sequence[Owner]) -> dict[int, list[tuple[date, int]]]:
+    """What campaigns have spent on each of the days before today, by id, oldest first."""
+    todays = {owner.campaign_id or 0: owner.day for owner in owners}
+    days = {today - timedelta(days=back) for today in todays.values() for back in range(1, LEARNED_DAYS + 1)}
     # A list of days and no range: the key begins with period and start, and a range leads past all other owners.
-    counters = CampaignCounter.objects.filter(period=Period.DAY, start__in=days, campaign=owner.campaign_id)
+    counters = CampaignCounter.objects.filter(period=Period.DAY, start__in=sorted(days), campaign__in=list(todays))
+    found: dict[int, list[tuple[date, int]]] = {campaign_id: [] for campaign_id in todays}
+    for campaign_id, day, amount in counters.order_by("start").values_list("campaign", "start", "spent"):
+        if day < todays[campaign_id]:
+            found[campaign_id].append((day, money.to_micros(amount)))
+    return found
+
+
+def _spread(days: Sequence[tuple[date, int]], learned: Profile) -> list[DayHours]:
+    """A campaign's days by hour, in proportion to the profile; the hours add up to what the day spent."""
+    whole = sum(learned.weights)
     found = []
-    for day, amount in counters.order_by("start").values_list("start", "spent"):
-        spent = money.to_micros(amount)
+    for day, spent in days:
         hours: list[int | None] = [spent * weight // whole for weight in learned.weights[:-1]]
         found.append(DayHours(day, [*hours, spent - sum(hour or 0 for hour in hours)]))
     return found

@@ -26,11 +26,14 @@ class Kind(enum.IntFlag):
     LEDGER_DIFFERS = 128
     CHANNEL_OFF = 256
     TEST = 512
+    FORECAST_ABOVE = 1_024
+    UNDER_DELIVERY = 2_048
 
 
 ALL = Kind(sum(Kind))
 
 BUDGETS = Kind.DAILY_BUDGET | Kind.MONTHLY_BUDGET | Kind.TOTAL_BUDGET
+FORECASTS = Kind.FORECAST_ABOVE | Kind.UNDER_DELIVERY
 STATUSES = Kind.PAUSED | Kind.RESUMED
 PRODUCT = Kind.RUNS_LATE | Kind.LEDGER_DIFFERS
 """What is of the installation as a whole and of no brand."""
@@ -46,6 +49,8 @@ LABELS = {
     Kind.LEDGER_DIFFERS: "ledger check failed",
     Kind.CHANNEL_OFF: "channel switched off",
     Kind.TEST: "test",
+    Kind.FORECAST_ABOVE: "forecast above budget",
+    Kind.UNDER_DELIVERY: "under-delivery",
 }
 """Each kind in words for people."""
 
@@ -60,6 +65,8 @@ EVENTS = {
     Kind.LEDGER_DIFFERS: "ledger.differs",
     Kind.CHANNEL_OFF: "channel.disabled",
     Kind.TEST: "test",
+    Kind.FORECAST_ABOVE: "budget.forecast_above",
+    Kind.UNDER_DELIVERY: "budget.under_delivery",
 }
 """The `type` of the message that a receiver gets."""
 
@@ -85,6 +92,8 @@ SUBJECTS = {
     Kind.RESUMED: (Subject.CAMPAIGN,),
     Kind.RUNS_LATE: (Subject.PRODUCT,),
     Kind.LEDGER_DIFFERS: (Subject.PRODUCT,),
+    Kind.FORECAST_ABOVE: (Subject.BRAND, Subject.CAMPAIGN),
+    Kind.UNDER_DELIVERY: (Subject.BRAND, Subject.CAMPAIGN),
 }
 """Whom a rule of each kind may be about; there are no rules for the kinds that are not here."""
 
@@ -94,7 +103,19 @@ SHARES = (50, 80, 100)
 OVER = 5
 """How far beyond a budget spend has to be to be told as overspend where no rule says otherwise, in percent."""
 
+ABOVE, UNDER = 10, 80
+"""Where a rule names no percent: how far above a budget the demand has to be forecast, and below which share of it the
+spend, in percent."""
+
 MAX_SHARE, MAX_OVER, MAX_SHARES = 100, 500, 10
+
+BEYOND = Kind.OVERSPEND | Kind.FORECAST_ABOVE
+"""The kinds whose percents say how far beyond a budget."""
+
+WITH_PERCENTS = BUDGETS | Kind.OVERSPEND | FORECASTS
+
+PERCENTS = {Kind.OVERSPEND: (OVER,), Kind.FORECAST_ABOVE: (ABOVE,), Kind.UNDER_DELIVERY: (UNDER,)}
+"""What a rule that names no percent looks for; of the other kinds the shares."""
 
 TOLD_PAUSES = Reason.MANUAL | Reason(sum(reason for reason in Reason if "BUDGET" in (reason.name or "")))
 """The reasons of a pause that are told where a rule names none: not what a schedule or a flight does every day."""

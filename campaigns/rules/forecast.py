@@ -63,6 +63,13 @@ class Today:
     curve: Curve
 
 
+class MonthDemand(NamedTuple):
+    """What a month would come to without its budget. reached: the day on which that is spent; None if it lasts."""
+
+    wanted: int
+    reached: date | None = None
+
+
 class DayAhead(NamedTuple):
     """A day to come. budget: its daily budget, None for none. seconds: how long may be spent in it."""
 
@@ -185,6 +192,29 @@ def end_of_month(
     most = None if any(coming.budget is None for coming in ahead) else sum(coming.budget or 0 for coming in ahead)
     high = high if most is None else min(high, spent + today.high + max(most, sum(amounts)))
     return Forecast(*(_at_most(part, budget, spent + today.low) for part in (likely, low, high)))
+
+
+def month_demand(
+    *, spent: int, budget: int, today: int, ahead: Sequence[DayAhead], history: Iterable[DayHours], day: date
+) -> MonthDemand | None:
+    """Return what the month would come to under its daily budgets alone; None if too little is known to tell.
+
+    spent: of the month without today. today: what today will come to. ahead: the days of the month after today.
+    """
+    days = _usable(history, day)
+    wanted, reached = spent + today, day if spent + today >= budget else None
+    for coming in ahead:
+        expected = _expected(coming, days)
+        if expected is None:
+            return None
+        wanted += expected
+        reached = coming.day if reached is None and wanted >= budget else reached
+    return MonthDemand(wanted, reached)
+
+
+def is_known(history: Iterable[DayHours], day: date) -> bool:
+    """Whether there are days enough before this one to say what is usual."""
+    return len(_usable(history, day)) >= MIN_DAYS
 
 
 def _expected(coming: DayAhead, days: Sequence[DayHours]) -> int | None:

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from campaigns.models import AlertRule, Campaign
 from campaigns.rules import alerts
-from campaigns.rules.alerts import BUDGETS, STATUSES, SUBJECTS, Kind, Subject
+from campaigns.rules.alerts import FORECASTS, STATUSES, SUBJECTS, Kind, Subject
 from campaigns.rules.errors import BudgetError, InvalidFieldError
 from campaigns.rules.reasons import NONE, Reason
 
@@ -29,7 +29,8 @@ def create_rule(
 ) -> AlertRule:
     """Make a rule for a campaign, for a brand, or (both None) for everything.
 
-    percents: such as `50, 80, 100`, of a budget; of overspend how far beyond. reasons: what is told of a pause; none
+    percents: such as `50, 80, 100`, of a budget; of overspend and forecasts how far
+    beyond. reasons: what is told of a pause; none
     is all but hours and flights. Raises BudgetError for what can't be, for a second rule of a kind for the same, and
     for more than 5,000 rules.
     """
@@ -76,6 +77,9 @@ def _insist_on_subject(kind: Kind, subject: Subject, brand_id: int | None, campa
         raise InvalidFieldError("brand", "This is of the installation; leave brand and campaign empty.")
     if campaign_id is not None and subject is not Subject.CAMPAIGN:
         raise InvalidFieldError("campaign", "A rule for a campaign is about that campaign; leave the campaign empty.")
+    if campaign_id is None and subject is Subject.CAMPAIGN and kind in FORECASTS:
+        # A forecast is made of one owner at a time, and there may be a million campaigns.
+        raise InvalidFieldError("campaign", "Choose the campaign: of forecasts there is a rule for each that matters.")
 
 
 _NOT_ABOUT = {
@@ -97,9 +101,9 @@ def _brand_of(campaign_id: int, brand_id: int | None) -> int:
 def _fill(rule: AlertRule, percents: str, reasons: Reason) -> None:
     """Set what fits the rule's kind, and nothing else."""
     kind = Kind(rule.kind)
-    if kind in BUDGETS or kind is Kind.OVERSPEND:
-        default = f"{alerts.OVER}" if kind is Kind.OVERSPEND else ", ".join(map(str, alerts.SHARES))
-        most = alerts.MAX_OVER if kind is Kind.OVERSPEND else alerts.MAX_SHARE
+    if kind in alerts.WITH_PERCENTS:
+        default = ", ".join(map(str, alerts.PERCENTS.get(kind, alerts.SHARES)))
+        most = alerts.MAX_OVER if kind in alerts.BEYOND else alerts.MAX_SHARE
         try:
             found = alerts.parse_percents(percents.strip() or default, most=most)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Looking for what is to be told: shares of budgets, overspend, pauses and resumptions, late runs, a failed check.
+"""Looking for what is to be told: shares of budgets, overspend, pauses, late runs, a failed check, forecasts.
 
 Each look reads the state as it is and writes what was not told yet, so that it may run late, twice or side by side: the
 outbox keeps what was told. Another kind of alert is another line of `look`.
@@ -13,7 +13,7 @@ from campaigns.queries import health
 from campaigns.queries.alert_rules import Rules
 from campaigns.queries.health import Intervals
 from campaigns.rules.alerts import Kind
-from campaigns.services import alert_pauses, alert_shares, outbox
+from campaigns.services import alert_forecasts, alert_pauses, alert_shares, outbox
 from campaigns.services.outbox import Draft
 
 
@@ -27,7 +27,8 @@ def look(*, now: datetime, intervals: Intervals, broker_url: str) -> int:
     told += alert_shares.tell_of_campaigns(rules, now=now)
     told += alert_pauses.tell_of_pauses(rules, now=now)
     of_product = _late_runs(rules, now, intervals, broker_url) + _ledger(rules)
-    return told + len(outbox.write(of_product, now=now))
+    told += len(outbox.write(of_product, now=now))
+    return told + alert_forecasts.tell_of_forecasts(rules, now=now)
 
 
 def _late_runs(rules: Rules, now: datetime, intervals: Intervals, broker_url: str) -> list[Draft]:
@@ -54,15 +55,16 @@ def _ledger(rules: Rules) -> list[Draft]:
     if not rules.tells(Kind.LEDGER_DIFFERS):
         return []
     checks = PeriodicRun.objects.filter(task=PeriodicRun.Task.CHECK_LEDGER, finished_at__isnull=False)
-    runs = list(checks.order_by("-started_at")[:2])
-    if not runs or not runs[0].changed or (len(runs) == 2 and runs[1].changed == runs[0].changed):
+    last = checks.order_by("-started_at").first()
+    if last is None or not last.changed:
         return []
-    last = runs[0]
+    # Since this one it has been the same, however many checks came before a look.
+    other = checks.exclude(changed=last.changed).order_by("-started_at").values_list("pk", flat=True).first()
     differ = f"{last.changed:,} {'counter differs' if last.changed == 1 else 'counters differ'}"
     return [
         Draft(
             kind=Kind.LEDGER_DIFFERS,
-            key=f"ledger.{last.pk}",
+            key=f"ledger.{other or 0}.{last.changed}",
             message=f"{differ} from the ledger; run check_ledger, which names them.",
             data={"differences": last.changed, "checked_at": last.started_at.isoformat(timespec="seconds")},
         )

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
-from campaigns.models import Brand, BrandHour, Campaign, Edit, Hold, StatusChange
+from campaigns.models import Brand, BrandHour, Campaign, CampaignHour, Edit, Hold, StatusChange
 from campaigns.models.figures import Campaigns
 from campaigns.queries.archive import has_spend
 from campaigns.rules import periods
@@ -93,6 +93,7 @@ def update_brand(*, brand_id: int, now: datetime, by: Actor = NOBODY, **fields: 
                 brand.save(update_fields=list(changed))
             if "timezone" in changed:
                 BrandHour.objects.filter(brand=brand).delete()  # they are of another clock; the next run adds them up
+                CampaignHour.objects.filter(brand=brand).delete()
             feed.announce(brand_id=brand.pk, now=now)
             edits.record(brand_id=brand.pk, verb=Edit.Verb.CHANGED, changes=changed, now=now, by=by)
             if brand.daily_from_month:

@@ -8,13 +8,13 @@ import secrets
 import uuid
 from datetime import datetime, timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, router, transaction
 
-from campaigns.gateways import mails, messengers, sealing, webhooks
+from campaigns.gateways import mails, messengers, nudges, sealing, webhooks
 from campaigns.gateways.mails import MailError
 from campaigns.gateways.messengers import MessengerError
 from campaigns.gateways.webhooks import UrlError
-from campaigns.models import Channel
+from campaigns.models import Attempt, Channel, Delivery
 from campaigns.rules import alerts
 from campaigns.rules.alerts import Kind
 from campaigns.rules.errors import BudgetError, InvalidFieldError
@@ -134,14 +134,23 @@ def pause_channel(*, channel_id: int, note: str = "", now: datetime) -> Channel:
 
 
 def resume_channel(*, channel_id: int, now: datetime) -> Channel:
-    """Switch a channel on that is paused or was switched off."""
-    return _set_state(channel_id, Channel.State.ON, "", now)
+    """Switch a channel on that is paused or was switched off: what waits for it is tried at once, for another day."""
+    with transaction.atomic():
+        channel = _set_state(channel_id, Channel.State.ON, "", now)
+        waiting = Delivery.objects.filter(channel=channel_id, state=Delivery.State.WAITING)
+        if waiting.update(made_at=now, due_at=now, attempts=0):
+            transaction.on_commit(lambda: nudges.nudge(nudges.DELIVER))
+    return channel
 
 
 def delete_channel(*, channel_id: int) -> None:
     """Delete a channel with its deliveries; the alerts stay."""
     with transaction.atomic():
-        _locked(channel_id).delete()
+        channel = _locked(channel_id)
+        # In a statement each: Django would read every row to find what hangs on it, and of years there are many.
+        Attempt.objects.filter(delivery__channel=channel_id).delete()
+        Delivery.objects.filter(channel=channel_id)._raw_delete(router.db_for_write(Delivery))
+        channel.delete()
 
 
 def send_test(*, channel_id: int, now: datetime) -> None:

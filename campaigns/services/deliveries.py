@@ -8,6 +8,7 @@ before a worker died may be delivered again, under the same message id.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import secrets
 import time
 import uuid
@@ -28,6 +29,8 @@ from campaigns.rules.alerts import Kind
 from campaigns.rules.errors import BudgetError
 from campaigns.services import outbox
 from campaigns.services.outbox import Draft
+
+logger = logging.getLogger(__name__)
 
 SIDE_BY_SIDE = 8
 """Channels that one run works off at the same time."""
@@ -162,7 +165,11 @@ def _try(delivery: Delivery, clock: Clock) -> None:
     at, began = clock.now(), time.monotonic()
     if not connection.in_atomic_block:
         connection.close()  # a connection of the pool must not wait for a receiver
-    reply = _send(delivery.channel, delivery.alert, at)
+    try:
+        reply = _send(delivery.channel, delivery.alert, at)
+    except Exception:  # whatever it is counts as an attempt: else it were due again at once, for ever
+        logger.exception("Delivery %s could not be sent", delivery.pk)
+        reply = Reply(error="It could not be sent; the log of this installation says why.")
     took = round((time.monotonic() - began) * 1_000)
     _settle(delivery, reply, at=at, took=took, now=clock.now())
 
@@ -192,8 +199,19 @@ def _secrets(channel: Channel, now: datetime) -> Iterator[str]:
 
 def _settle(delivery: Delivery, reply: Reply, *, at: datetime, took: int, now: datetime) -> None:
     """Write the attempt into the log, and what becomes of the delivery."""
+    number = delivery.attempts + 1
     with transaction.atomic():
-        number = delivery.attempts + 1
+        if reply.final:  # the channel before its deliveries, as whoever resumes or deletes it
+            _switch_off(delivery.channel, reply.error, now=now)
+        state, due = _outcome(delivery, reply, number, now)
+        changed = Delivery.objects.filter(pk=delivery.pk).update(
+            attempts=number,
+            state=state,
+            due_at=due or delivery.due_at,
+            settled_at=None if state == Delivery.State.WAITING else now,
+        )
+        if not changed:  # its channel was deleted while the message was under way
+            return
         Attempt.objects.create(
             delivery=delivery,
             number=number,
@@ -203,15 +221,6 @@ def _settle(delivery: Delivery, reply: Reply, *, at: datetime, took: int, now: d
             answer=reply.answer[:500],
             error=reply.error[:500],
         )
-        state, due = _outcome(delivery, reply, number, now)
-        Delivery.objects.filter(pk=delivery.pk).update(
-            attempts=number,
-            state=state,
-            due_at=due or delivery.due_at,
-            settled_at=None if state == Delivery.State.WAITING else now,
-        )
-        if reply.final:
-            _switch_off(delivery.channel, reply.error, now=now)
     meters.count_delivery(delivery.channel.type, _METERED[state])
 
 

@@ -90,7 +90,7 @@ def prove(*, user_id: int, code: str, lock: timedelta, now: datetime) -> Proof:
     """
     try:
         with transaction.atomic():
-            factor = _factors(user_id).select_for_update().filter(type=Authenticator.Type.TOTP).first()
+            factor = _factors(user_id).filter(type=Authenticator.Type.TOTP).first()
             return Proof.WRONG if factor is None else _judged(factor, code, lock, now)
     except sealing.SealError:
         sentence = "The second factor can't be read, because SECRET_KEY was changed. Ask an administrator to reset it."
@@ -100,7 +100,10 @@ def prove(*, user_id: int, code: str, lock: timedelta, now: datetime) -> Proof:
 def renew_recovery_codes(*, user_id: int) -> list[str]:
     """Return new recovery codes; those before are good for nothing."""
     with transaction.atomic():
-        return _fresh_codes(User.objects.select_for_update().get(pk=user_id))
+        user = User.objects.select_for_update().get(pk=user_id)
+        # Whoever tries a code holds this row: a code of before must not be used up in the middle.
+        list(_factors(user_id).select_for_update().filter(type=Authenticator.Type.TOTP))
+        return _fresh_codes(user)
 
 
 def recovery_codes_left(*, user_id: int) -> int:

@@ -19,16 +19,16 @@ OF_FILES = [
     "tgram://123456789:abcdefghijklmnopqrstuvwxyzabcdefghi/1234?template={file}",
     "fcm://project/device?keyfile={file}",
     "vapid://somebody@example.com?subfile={file}",
-    "vapid://somebody@example.com?keyfile={file}",
+    "vapid://somebody@example.com?x=1;keyfile={file}",
     "mailto://user:password@example.com?pgp=yes&pgpkey={file}",
-    "mailto://user:password@example.com?pgp=yes&PGPPrivKey={file}",
+    "mailto://user:password@example.com?pgp=yes&pgpprv={file}",
 ]
 
 
 @pytest.fixture
 def secret_file(tmp_path: Path) -> Path:
     path = tmp_path / "secret.json"
-    path.write_text(json.dumps({"type": "message", "attachments": [], "password": "of the server"}))
+    path.write_text(json.dumps({"type": "message", "attachments": [{"contentType": "text"}], "password": "1234"}))
     return path
 
 

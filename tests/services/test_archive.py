@@ -11,12 +11,14 @@ import threading
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db.models import QuerySet
 
 from campaigns.gateways import ledger_parquet
 from campaigns.models import (
@@ -34,10 +36,11 @@ from campaigns.queries import listing, reports
 from campaigns.queries.reports import GroupBy
 from campaigns.rules import money
 from campaigns.rules.errors import BudgetError
-from campaigns.services import archive, audit, catalog
+from campaigns.services import archive, audit, catalog, spend
 from campaigns.services.archive import Step
 from campaigns.services.spend import Outcome, SpendEvent, record_spend
 from tests import factories
+from tests.services.races import Meeting, meet
 
 pytestmark = pytest.mark.django_db
 
@@ -577,44 +580,55 @@ def test_spend_goes_on_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert SpendLog.objects.filter(recorded_at=LATER).count() == 20 * len(sent)
 
 
+def late_spend_meets_the_archive(folder: Path) -> Meeting:
+    """Spend of April that is in the ledger and not committed yet, by a clock that is behind, and an archive of it."""
+    campaign = spend_of_a_spring()[0]
+    return meet(
+        lambda: record_spend([late(campaign)], now=at(4, 21)).results[0].outcome,
+        lambda: run(folder),
+        at=(spend, "_by_day"),
+        when="before",
+    )
+
+
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_closing_waits_for_whoever_was_about_to_add_to_the_month(tmp_path: Path, settings: Any) -> None:
-    """Without the lock in the trigger the row would be in no file, and be deleted."""
-    settings.SPEND_MAX_AGE_DAYS = 3_000
-    campaign = spend_of_a_spring()[0]
-    settings.SPEND_MAX_AGE_DAYS = 62
-    written, go = threading.Event(), threading.Event()
-
-    def be_late() -> None:
-        try:
-            with transaction.atomic():
-                settings.SPEND_MAX_AGE_DAYS = 3_000
-                record_spend([late(campaign)], now=LATER)
-                settings.SPEND_MAX_AGE_DAYS = 62
-                written.set()
-                assert go.wait(60)
-        finally:
-            written.set()
-            connection.close()
-
-    thread = threading.Thread(target=be_late)
-    thread.start()
-    assert written.wait(60)
-
-    def archive_it() -> None:
-        try:
-            run(tmp_path)
-        finally:
-            connection.close()
-
-    archiver = threading.Thread(target=archive_it)
-    archiver.start()
-    archiver.join(1.5)
-    assert archiver.is_alive(), "it waits"
-    assert not LedgerArchive.objects.filter(month=APRIL).exists()
-    go.set()
-    thread.join(60)
-    archiver.join(60)
+def test_closing_waits_for_whoever_was_about_to_add_to_the_month(tmp_path: Path) -> None:
+    meeting = late_spend_meets_the_archive(tmp_path)
+    assert (meeting.waited, meeting.first) == (True, Outcome.RECORDED)
     assert "late" in {row[3] for row in in_file(tmp_path / "ledger-2025-04.parquet")}
     assert audit.check_ledger() == []
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_without_the_lock_their_spend_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "lock_out_recording", lambda *_, **__: None)
+    meeting = late_spend_meets_the_archive(tmp_path)
+    assert (meeting.waited, meeting.first) == (False, Outcome.RECORDED)
+    assert "late" not in {row[3] for row in in_file(tmp_path / "ledger-2025-04.parquet")}
+    assert audit.check_ledger() != []
+
+
+def two_seal_one_month(folder: Path) -> Meeting:
+    """The first has kept the sums and not committed yet when the second comes."""
+    spend_of_a_spring()
+    month = archive._close(MARCH, LATER, "")
+    once = partial(archive._seal, month, folder, LATER)
+    return meet(once, once, at=(archive, "_keep_sums"), when="after")
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_of_two_that_seal_a_month_the_second_finds_it_done(tmp_path: Path) -> None:
+    assert two_seal_one_month(tmp_path).waited
+    assert archive.verify(LedgerArchive.objects.get(), tmp_path) == ""
+    assert audit.check_ledger() == []
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_the_second_fails_without_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **_: rows)
+    with pytest.raises(IntegrityError, match="archivedspend_once"):
+        two_seal_one_month(tmp_path)
