@@ -1,7 +1,7 @@
 """Forecasts of brands and campaigns: how today and the month will end, and when a budget will have been spent.
 
-A brand's days are known by the hour, a campaign's as sums: the hours of its days are taken to be spread as its brand's
-traffic usually is.
+A brand's days are known by the hour. So are those of a campaign that is paced by itself; of any other, and of a day
+that has not been added up yet, the sum is known, and is taken to be spread as the traffic usually is.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from campaigns.models import CampaignCounter
 from campaigns.queries import traffic
 from campaigns.queries.owners import Binding, Owner, brand_owners, campaign_owners
+from campaigns.queries.traffic import CampaignTraffic
 from campaigns.rules import forecast, money, pacing, profile
 from campaigns.rules.forecast import DayAhead, DayForecast, Forecast, MonthDemand, Today
 from campaigns.rules.pacing import Curve, OpenDay
@@ -87,15 +88,8 @@ def brand_outlooks(*, brand_ids: Sequence[int], now: datetime) -> list[Outlook]:
 def campaign_outlooks(*, campaign_ids: Sequence[int], now: datetime) -> list[Outlook]:
     """Return the outlooks of at most 200 campaigns, as above. campaign_ids: ascending, at least one."""
     owners = list(campaign_owners(campaign_ids, now=now))
-    past = traffic.past_hours({owner.brand_id: owner.zone for owner in owners}, now=now)
-    days = _days(owners)
-    found = []
-    for owner in owners:
-        learned = profile.learn(past[owner.brand_id], today=owner.day)
-        history = _spread(days[owner.campaign_id or 0], learned)
-        if forecast.is_known(history, owner.day):
-            found.append(_outlook(owner, history, learned, now))
-    return found
+    known = ((owner, past) for owner, past in _pasts(owners, now) if forecast.is_known(past.days, owner.day))
+    return [_outlook(owner, past.days, past.learned, now) for owner, past in known]
 
 
 def _outlook(owner: Owner, history: list[DayHours], learned: Profile, now: datetime) -> Outlook:
@@ -133,9 +127,8 @@ def campaign_forecast(*, campaign_id: int, now: datetime) -> OwnerForecast:
     owner = next(campaign_owners([campaign_id], now=now), None)
     if owner is None:
         return UNKNOWN
-    brands = traffic.past_hours({owner.brand_id: owner.zone}, now=now)[owner.brand_id]
-    learned = profile.learn(brands, today=owner.day)
-    return _forecast(owner, _spread(_days([owner])[campaign_id], learned), learned, now)
+    ((_, past),) = _pasts([owner], now)
+    return _forecast(owner, past.days, past.learned, now)
 
 
 def _forecast(owner: Owner, history: list[DayHours], learned: Profile, now: datetime) -> OwnerForecast:
@@ -209,6 +202,26 @@ def _tightest(limits: list[Binding]) -> Binding | None:
 def _spendable(owner: Owner) -> int | None:
     """What may be spent in all of today. What is held counts when it is spent."""
     return pacing.day_limit(owner.limits[0].spent, ((one.budget, one.spent) for one in owner.limits))
+
+
+def _pasts(owners: Sequence[Owner], now: datetime) -> list[tuple[Owner, CampaignTraffic]]:
+    """What is known of at most 200 campaigns: each day's hours, its own ones where they are kept, and a profile."""
+    hours = traffic.past_hours({owner.brand_id: owner.zone for owner in owners}, now=now)
+    brands = {owner.campaign_id or 0: profile.learn(hours[owner.brand_id], today=owner.day) for owner in owners}
+    own = traffic.campaign_traffic(
+        {owner.campaign_id or 0: owner.zone for owner in owners if owner.paced}, brands, now=now
+    )
+    days = _days(owners)
+    found = []
+    for owner in owners:
+        campaign_id = owner.campaign_id or 0
+        kept, learned = own.get(campaign_id, CampaignTraffic([], brands[campaign_id]))
+        by_day = {one.day: one for one in _spread(days[campaign_id], learned)}
+        # The sum has the last word: the hours of a day that was spent in late are added up some minutes later.
+        sums = dict(days[campaign_id])
+        by_day.update((one.day, one) for one in kept if sum(spent or 0 for spent in one.hours) == sums.get(one.day))
+        found.append((owner, CampaignTraffic(list(by_day.values()), learned)))
+    return found
 
 
 def _days(owners: Sequence[Owner]) -> dict[int, list[tuple[date, int]]]:

@@ -90,7 +90,7 @@ def prove(*, user_id: int, code: str, lock: timedelta, now: datetime) -> Proof:
     """
     try:
         with transaction.atomic():
-            factor = _factors(user_id).filter(type=Authenticator.Type.TOTP).first()
+            factor = _factors(user_id).select_for_update().filter(type=Authenticator.Type.TOTP).first()
             return Proof.WRONG if factor is None else _judged(factor, code, lock, now)
     except sealing.SealError:
         sentence = "The second factor can't be read, because SECRET_KEY was changed. Ask an administrator to reset it."

@@ -168,10 +168,26 @@ _Found = tuple[Owner, Stored | None, int | None]
 
 def _stepped(found: Sequence[_Found], now: datetime) -> list[Paced]:
     """Return those that have taken a step."""
-    new = {owner.brand_id: owner.zone for owner, was, _ in found if was is None or was.day != owner.day}
-    learned = {brand_id: _as_text(one) for brand_id, one in traffic.profiles(new, now=now).items()}
-    steps = (_step(owner, was, by_brand, learned.get(owner.brand_id, ""), now) for owner, was, by_brand in found)
+    learned = _learned([owner for owner, was, _ in found if was is None or was.day != owner.day], now)
+    steps = (_step(owner, was, by_brand, learned.get(_key(owner), ""), now) for owner, was, by_brand in found)
     return [paced for paced in steps if paced is not None]
+
+
+def _key(owner: Owner) -> tuple[int, int | None]:
+    return owner.brand_id, owner.campaign_id
+
+
+def _learned(new: Sequence[Owner], now: datetime) -> dict[tuple[int, int | None], str]:
+    """The profiles of owners whose day begins: a campaign's own, as far as it is known, else its brand's."""
+    brands = traffic.profiles({owner.brand_id: owner.zone for owner in new}, now=now)
+    campaigns = {owner.campaign_id: owner for owner in new if owner.campaign_id is not None}
+    zones = {campaign_id: owner.zone for campaign_id, owner in campaigns.items()}
+    theirs = {campaign_id: brands[owner.brand_id] for campaign_id, owner in campaigns.items()}
+    own = traffic.campaign_profiles(zones, theirs, now=now)
+    return {
+        _key(owner): _as_text(brands[owner.brand_id] if owner.campaign_id is None else own[owner.campaign_id])
+        for owner in new
+    }
 
 
 def _step(owner: Owner, was: Stored | None, by_brand: int | None, learned: str, now: datetime) -> Paced | None:
