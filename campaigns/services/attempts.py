@@ -49,12 +49,12 @@ class Attempts(AxesDatabaseHandler):  # type: ignore[misc]  # axes ships without
 
 
 def network(text: str) -> str | None:
-    """Return the address that failures are counted under; None for what is no address.
+    """Return the address that failures are counted under, a port beside it left out; None for what is no address.
 
     For IPv6 it is the network of 64 bits: whoever has a line has all of its addresses.
     """
     try:
-        address = ipaddress.ip_address(text.strip().partition("%")[0])
+        address = ipaddress.ip_address(_without_port(text.strip()).partition("%")[0])
     except ValueError:
         return None
     if isinstance(address, ipaddress.IPv4Address):
@@ -62,6 +62,13 @@ def network(text: str) -> str | None:
     if address.ipv4_mapped:
         return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((address, 64), strict=False).network_address)
+
+
+def _without_port(text: str) -> str:
+    """Some proxies write where a connection comes from as 192.0.2.7:50123, or [2001:db8::1]:50123."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
 
 
 def bounds() -> tuple[int, int]:

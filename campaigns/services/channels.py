@@ -149,7 +149,8 @@ def delete_channel(*, channel_id: int) -> None:
         channel = _locked(channel_id)
         # In a statement each: Django would read every row to find what hangs on it, and of years there are many.
         Attempt.objects.filter(delivery__channel=channel_id).delete()
-        Delivery.objects.filter(channel=channel_id)._raw_delete(router.db_for_write(Delivery))
+        sent = Delivery.objects.filter(channel=channel_id)
+        sent._raw_delete(router.db_for_write(Delivery))  # noqa: SLF001 - Django has no public way that reads nothing
         channel.delete()
 
 

@@ -117,11 +117,11 @@ def sum_hours(*, now: datetime) -> int:
     """Add up the hours of each brand's last budget days where they are stale; return how many days were.
 
     Every run looks at the last nine and at one day of the three weeks before, another one each minute: spend that comes
-    in so late is only learned from. Of a campaign that is paced by itself it looks at yesterday and at one of the days
-    before. Hours older than that are deleted. Safe to run at any time, twice, or at the same
-    time as itself: hours are written as what they are and never added to. The ledger is read before anything is locked,
-    so that nobody waits for that: of two runs at once the one may write what it read before the other did, and as that
-    does not add up to the counter, the next run finds it.
+    in so late is only learned from. Of a campaign that is paced by itself it looks at yesterday and at one day of the
+    four weeks before. Hours older than that are deleted. Safe to run at any time, twice, or at the same time as itself:
+    hours are written as what they are and never added to. The ledger is read before anything is locked, so that nobody
+    waits for that: of two runs at once the one may write what it read before the other did, and as that does not add up
+    to the counter, the next run finds it.
     """
     todays = {clock.day for clock in local_nows(connection, now)}
     return sum(_sum(kind, todays, now) for kind in (_brands(), _campaigns())) if todays else 0

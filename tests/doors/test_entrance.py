@@ -163,6 +163,8 @@ def test_whoever_makes_up_a_forwarded_address_is_counted_by_his_own(anna: User) 
         ("10.0.0.1", "203.0.113.5", True, "203.0.113.5"),
         ("10.0.0.1", "1.1.1.1, 203.0.113.5", True, "203.0.113.5"),  # the first was made up
         ("10.0.0.1", "", True, "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.5:50123", True, "203.0.113.5"),  # some proxies say the port, too
+        ("10.0.0.1", "[2001:db8:1:2::1]:50123", True, "2001:db8:1:2::"),
         ("10.0.0.1", "nonsense", True, None),
         ("2001:db8:1:2:aaaa::1", "", False, "2001:db8:1:2::"),
         ("2001:db8:1:2:bbbb::2", "", False, "2001:db8:1:2::"),  # one line, another address

@@ -1,4 +1,4 @@
-"""What must not stop deliveries: a hostile answer, a channel that goes meanwhile, a long pause, one that can't be sent."""
+"""What must not stop deliveries: a hostile answer, a channel that goes meanwhile, a long pause."""
 
 from __future__ import annotations
 
