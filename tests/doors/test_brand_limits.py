@@ -278,7 +278,7 @@ def test_people_can_not_be_searched(acme: Campaign) -> None:
 
 def test_a_campaign_is_added_to_ones_own_brand_only(acme: Campaign, other: Campaign) -> None:
     client = limited(Role.ADMINISTRATOR, acme.brand)
-    given = {"name": "New", "hours": "always"}
+    given = {"name": "New", "hours": "always", "pacing": "asap"}
     response = client.post(page("add", Campaign), {**given, "brand": other.brand_id})
     assert_silent(response, "add")
     assert "brand" in response.context["adminform"].form.errors

@@ -11,6 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns.models import Alert, Brand, Campaign, JournalPosition
+from campaigns.queries import forecasts
 from campaigns.queries.alert_rules import Rules
 from campaigns.rules.alerts import Kind, Subject
 from campaigns.rules.errors import BudgetError
@@ -186,6 +187,15 @@ def test_a_day_that_another_budget_holds_down_is_not_under_delivery() -> None:
     lived(daily_budget=100, monthly_budget=10 * 24 + 21, until=20)
     rule(UNDER)
     assert look(EVENING) == []
+
+
+def test_a_day_that_another_budget_may_hold_down_is_not_under_delivery_either() -> None:
+    campaign = lived(daily_budget=100, until=20)
+    (outlook,) = forecasts.brand_outlooks(brand_ids=[campaign.brand_id], now=EVENING)
+    under = alert_forecasts._day_under(outlook)
+    assert under is not None
+    assert alert_forecasts._day_under(outlook._replace(spendable=under.forecast)) is None
+    assert alert_forecasts._day_under(outlook._replace(spendable=under.forecast + 1)) is not None
 
 
 def test_a_budget_that_will_be_spent_is_not_under_delivery() -> None:

@@ -301,3 +301,13 @@ def test_a_day_whose_hours_are_not_all_there_is_forecast_by_its_sum() -> None:
     after = campaign_forecast(campaign_id=campaign.pk, now=MIDNIGHT).day
     assert before is not None and after is not None
     assert before.spend.likely == after.spend.likely == 8 * UNIT
+
+
+def test_days_that_differ_in_their_hours_make_a_forecast_less_sure() -> None:
+    campaign = even(daily_budget=1_000)
+    for back in range(20):
+        live(campaign, {(9, 20)[back % 2]: 8}, days=1, before=MIDNIGHT - back * DAY)
+    run()
+    found = campaign_forecast(campaign_id=campaign.pk, now=NOON).day
+    assert found is not None and found.spend.low is not None and found.spend.high is not None
+    assert found.spend.high - found.spend.low > 2 * UNIT
