@@ -299,9 +299,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="campaignhour",
-            constraint=models.UniqueConstraint(
-                fields=("day", "campaign", "hour", "brand"), name="campaignhour_once"
-            ),
+            constraint=models.UniqueConstraint(fields=("day", "campaign", "hour", "brand"), name="campaignhour_once"),
         ),
         migrations.AddConstraint(
             model_name="campaignhour",

@@ -240,4 +240,4 @@ def test_a_report_takes_a_constant_number_of_queries(asker: Asker, group_by: str
         with CaptureQueriesContext(connection) as captured:
             asker.get(path)
         counts.append(len(captured))
-    assert counts[0] == counts[1] <= 4
+    assert counts[0] == counts[1] <= 4 + (group_by == "hour")  # which months have left the ledger

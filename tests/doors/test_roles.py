@@ -146,6 +146,7 @@ def test_who_may_set_budgets_and_who_may_name(who: str, sale: Campaign) -> None:
         "daily_budget": "70",
         "monthly_budget": "",
         "budget_scope": "campaign",
+        "pacing": "asap",
     }
     client.post(page("change", Brand, sale.brand_id), given)
     brand = Brand.objects.get()
@@ -154,7 +155,7 @@ def test_who_may_set_budgets_and_who_may_name(who: str, sale: Campaign) -> None:
     may_name = from_rank(who, Role.ADMINISTRATOR)
     given_names, kept = ("Zoom", "z", "Asia/Tokyo", "JPY", "campaign"), ("Acme", None, "UTC", "USD", "brand")
     assert named == (given_names if may_name else kept)
-    changes = {"name": "Autumn sale", "external_id": "a", "total_budget": "9", "hours": "always"}
+    changes = {"name": "Autumn sale", "external_id": "a", "total_budget": "9", "hours": "always", "pacing": "asap"}
     client.post(page("change", Campaign, sale.pk), changes)
     sale.refresh_from_db()
     assert (sale.total_budget == 9) is from_rank(who, Role.OPERATOR)
@@ -174,9 +175,10 @@ def test_who_may_archive_delete_and_add(who: str, sale: Campaign) -> None:
     assert (other.archived_at is not None) is may
     client.post(page("delete", Campaign, other.pk), {"post": "yes"})
     assert Campaign.objects.filter(pk=other.pk).exists() is not may
-    client.post(page("add", Campaign), {"name": "New", "brand": sale.brand_id, "hours": "always"})
+    client.post(page("add", Campaign), {"name": "New", "brand": sale.brand_id, "hours": "always", "pacing": "asap"})
     assert Campaign.objects.filter(name="New").exists() is may
-    client.post(page("add", Brand), {"name": "B", "timezone": "UTC", "currency": "EUR", "budget_scope": "brand"})
+    named = {"name": "B", "timezone": "UTC", "currency": "EUR", "budget_scope": "brand", "pacing": "asap"}
+    client.post(page("add", Brand), named)
     assert Brand.objects.filter(name="B").exists() is may
 
 

@@ -66,6 +66,16 @@ REFUSED: list[tuple[str, Callable[..., models.Model], dict[str, Any]]] = [
     ("campaign_active_means_no_reason", campaign, {"is_active": False, "reasons": 0}),
     ("campaign_reasons_known", campaign, {"is_active": False, "reasons": 512}),
     ("campaign_reasons_known", campaign, {"is_active": False, "reasons": -1}),
+    *[
+        case
+        for kind, create in (("brand", brand), ("campaign", campaign))
+        for case in (
+            (f"{kind}_pacing_known", create, {"pacing": "odd"}),
+            (f"{kind}_daily_least_not_negative", create, {"daily_least": Decimal("-0.000001")}),
+            (f"{kind}_daily_most_not_negative", create, {"daily_most": -1}),
+            (f"{kind}_daily_least_below_most", create, {"daily_least": 2, "daily_most": 1}),
+        )
+    ],
     ("schedule_start_hour_0_23", schedule, {"start_hour": 24}),
     ("schedule_start_hour_0_23", schedule, {"start_hour": -1}),
     ("schedule_end_hour_0_23", schedule, {"end_hour": 24}),
