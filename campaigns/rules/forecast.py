@@ -32,6 +32,10 @@ EIGHTY = (1_282, 1_000)
 
 _HOUR = 3_600
 _WHOLE = 10_000
+_MONDAY = date(2001, 1, 1)
+
+_Usual = Sequence[int | None]
+"""What the days of a week usually spend, Monday first; None if there are too few to say."""
 
 
 class Forecast(NamedTuple):
@@ -87,12 +91,13 @@ def end_of_day(today: Today, history: Iterable[DayHours]) -> DayForecast | None:
     history: the days before, by hour; at least three with spend say something, seven give a range.
     """
     days = _usable(history, today.day)
-    level = _level(today.spent, today.curve.until(today.second), today.curve.total, _usual(days, today.day))
+    usual = _usual(days)
+    level = _level(today.spent, today.curve.until(today.second), today.curve.total, usual[today.day.weekday()])
     if level is None:
         return None
     to_come = today.curve.total - today.curve.until(today.second)
     rest = level * to_come // today.curve.total if today.curve.total else 0
-    low, high = _range(today, days, rest) or (None, None)
+    low, high = _range(today, days, usual, rest) or (None, None)
     spend = Forecast(
         _capped(today, rest),
         None if low is None else _capped(today, low),
@@ -109,11 +114,13 @@ def _total(day: DayHours) -> int:
     return sum(spent or 0 for spent in day.hours)
 
 
-def _usual(days: Sequence[DayHours], day: date) -> int | None:
-    """What days like this one spend; None if there are too few to say."""
+def _usual(days: Sequence[DayHours]) -> _Usual:
+    """What days usually spend, by weekday: only that tells how much a past day is like them."""
     if len(days) < MIN_DAYS:
-        return None
-    return trimmed_mean(sorted((_total(past), likeness(past.day, day)) for past in days))
+        return [None] * 7
+    totals = sorted((_total(past), past.day) for past in days)
+    week = [_MONDAY + timedelta(days=weekday) for weekday in range(7)]
+    return [trimmed_mean([(total, likeness(past, day)) for total, past in totals]) for day in week]
 
 
 def _level(spent: int, passed: int, total: int, usual: int | None) -> int | None:
@@ -126,11 +133,11 @@ def _level(spent: int, passed: int, total: int, usual: int | None) -> int | None
     return spent * total // passed if passed * TOO_EARLY >= total else None
 
 
-def _range(today: Today, days: Sequence[DayHours], rest: int) -> tuple[int, int] | None:
+def _range(today: Today, days: Sequence[DayHours], usual: _Usual, rest: int) -> tuple[int, int] | None:
     """The forecast of the rest by how wrong it would have been on the days before, at this time of day."""
     if len(days) < RANGE_DAYS:
         return None
-    came_true = sorted(share for day in days if (share := _came_true(today, day, days)) is not None)
+    came_true = sorted(share for day in days if (share := _came_true(today, day, usual)) is not None)
     if len(came_true) < RANGE_DAYS:
         return None
     tenth = len(came_true) // 10
@@ -138,12 +145,12 @@ def _range(today: Today, days: Sequence[DayHours], rest: int) -> tuple[int, int]
     return rest * min(low, _WHOLE) // _WHOLE, rest * max(high, _WHOLE) // _WHOLE
 
 
-def _came_true(today: Today, day: DayHours, days: Sequence[DayHours]) -> int | None:
+def _came_true(today: Today, day: DayHours, usual: _Usual) -> int | None:
     """What a past day spent after this time of day, in ten-thousandths of what would have been forecast for it."""
     hour, past = divmod(min(today.clock, 24 * _HOUR - 1), _HOUR)
     so_far = sum(spent or 0 for spent in day.hours[:hour]) + (day.hours[hour] or 0) * past // _HOUR
     passed, total = today.curve.until(today.second), today.curve.total
-    level = _level(so_far, passed, total, _usual(days, day.day))
+    level = _level(so_far, passed, total, usual[day.day.weekday()])
     forecast = level * (total - passed) // total if level and total else 0
     return max(_total(day) - so_far, 0) * _WHOLE // forecast if forecast else None
 
@@ -180,14 +187,15 @@ def end_of_month(
     spent: of the month without today. today: how today will end. ahead: the days of the month after today. day: today.
     """
     days = _usable(history, day)
-    expected = [_expected(coming, days) for coming in ahead]
+    usual = _usual(days)
+    expected = [_expected(coming, usual) for coming in ahead]
     if any(amount is None for amount in expected):
         return None
     amounts = [amount for amount in expected if amount is not None]
     likely = spent + today.likely + sum(amounts)
     if len(days) < RANGE_DAYS or today.low is None or today.high is None:
         return Forecast(_at_most(likely, budget, spent))
-    spread = _spread(amounts, days)
+    spread = _spread(amounts, days, usual)
     low, high = spent + today.low + max(sum(amounts) - spread, 0), spent + today.high + sum(amounts) + spread
     most = None if any(coming.budget is None for coming in ahead) else sum(coming.budget or 0 for coming in ahead)
     high = high if most is None else min(high, spent + today.high + max(most, sum(amounts)))
@@ -201,10 +209,10 @@ def month_demand(
 
     spent: of the month without today. today: what today will come to. ahead: the days of the month after today.
     """
-    days = _usable(history, day)
+    usual = _usual(_usable(history, day))
     wanted, reached = spent + today, day if spent + today >= budget else None
     for coming in ahead:
-        expected = _expected(coming, days)
+        expected = _expected(coming, usual)
         if expected is None:
             return None
         wanted += expected
@@ -217,22 +225,22 @@ def is_known(history: Iterable[DayHours], day: date) -> bool:
     return len(_usable(history, day)) >= MIN_DAYS
 
 
-def _expected(coming: DayAhead, days: Sequence[DayHours]) -> int | None:
-    usual = _usual(days, coming.day)
+def _expected(coming: DayAhead, usual: _Usual) -> int | None:
     if not coming.seconds:
         return 0
-    return usual if usual is None or coming.budget is None else min(usual, coming.budget)
+    amount = usual[coming.day.weekday()]
+    return amount if amount is None or coming.budget is None else min(amount, coming.budget)
 
 
-def _spread(amounts: Sequence[int], days: Sequence[DayHours]) -> int:
+def _spread(amounts: Sequence[int], days: Sequence[DayHours], usual: _Usual) -> int:
     """How far the sum of the days to come may lie from what is expected, eight times of ten.
 
     Each day varies on its own, and the level of all of them is only known from so many days.
     """
     variance = 0  # of a day, as a share of what is usual for it, in ten-thousandths squared
     for day in days:
-        usual = _usual(days, day.day)
-        variance += ((_total(day) - usual) * _WHOLE // usual) ** 2 if usual else 0
+        like_it = usual[day.day.weekday()]
+        variance += ((_total(day) - like_it) * _WHOLE // like_it) ** 2 if like_it else 0
     apart = sum(amount * amount for amount in amounts) + sum(amounts) ** 2 // len(days)
     return isqrt(apart * variance // len(days)) * EIGHTY[0] // EIGHTY[1] // _WHOLE
 
