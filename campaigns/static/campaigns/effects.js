@@ -10,9 +10,14 @@
     return JSON.stringify(fields.map(([name, value]) => [name, String(value)]));
   }
 
+  /** Whether somebody has typed before this script came to look: a form that htmx has just put here may be filled. */
+  function typedIn(form) {
+    return [...form.elements].some(({ type, value, defaultValue }) => type === "text" && value !== defaultValue);
+  }
+
   function watch(area) {
     const form = area.closest("form");
-    const untouched = contentOf(form);
+    const untouched = typedIn(form) ? "" : contentOf(form);
     let last = untouched;
     let timer = 0;
     const gone = new AbortController();
@@ -35,6 +40,7 @@
     const signal = gone.signal;
     for (const name of ["input", "change", "focusin", "focusout"]) form.addEventListener(name, soon, { signal });
     document.addEventListener("click", soon, { signal });
+    soon();
   }
 
   /** Say that the effect can't be told: what stands there is of other values. */
