@@ -13,12 +13,14 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from campaigns.models.archive import DaySum, LedgerRow
 
 ROW_GROUP = 65_536
 """Rows that are in memory at a time, when writing and when reading."""
@@ -38,31 +40,6 @@ SCHEMA = pa.schema(
     ]
 )
 """The columns of the ledger. kind: 1 spend, 2 adjustment. amount_micros: millionths of the brand's currency."""
-
-
-class LedgerRow(NamedTuple):
-    """One row of the ledger, with its columns in the order of the schema; times are aware."""
-
-    id: int
-    brand_id: int
-    campaign_id: int
-    event_id: str
-    kind: int
-    micros: int
-    timestamp: datetime
-    day: date
-    recorded_at: datetime
-    note: str
-
-
-class DaySum(NamedTuple):
-    """What a campaign's rows of one budget day add up to, in micros, and how many there are."""
-
-    brand_id: int
-    campaign_id: int
-    day: date
-    micros: int
-    rows: int
 
 
 class Written(NamedTuple):

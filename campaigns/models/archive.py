@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
+from typing import NamedTuple
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -67,3 +70,28 @@ class ArchivedSpend(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day}"
+
+
+class LedgerRow(NamedTuple):
+    """One row of the ledger, with its columns in the order of the schema; times are aware."""
+
+    id: int
+    brand_id: int
+    campaign_id: int
+    event_id: str
+    kind: int
+    micros: int
+    timestamp: datetime
+    day: date
+    recorded_at: datetime
+    note: str
+
+
+class DaySum(NamedTuple):
+    """What a campaign's rows of one budget day add up to, in micros, and how many there are."""
+
+    brand_id: int
+    campaign_id: int
+    day: date
+    micros: int
+    rows: int

@@ -10,8 +10,8 @@ from django.db import connection, transaction
 from django.db.models import BigIntegerField, F, Max, QuerySet, Sum
 from django.db.models.functions import Cast
 
-from campaigns.gateways.ledger_parquet import DaySum, LedgerRow
 from campaigns.models import ArchivedSpend, LedgerArchive, SpendLog
+from campaigns.models.archive import DaySum, LedgerRow
 from campaigns.models.rows import as_date, month_of
 
 CHUNK = 10_000

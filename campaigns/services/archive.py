@@ -25,9 +25,10 @@ from django.db.models import Sum
 from psycopg.errors import LockNotAvailable
 
 from campaigns.gateways import ledger_parquet
-from campaigns.gateways.ledger_parquet import DaySum, Written
+from campaigns.gateways.ledger_parquet import Written
 from campaigns.models import ArchivedSpend, Brand, LedgerArchive, SpendLog
 from campaigns.models.append_only import lock_out_recording
+from campaigns.models.archive import DaySum
 from campaigns.queries import archive as archive_queries
 from campaigns.rules import money
 from campaigns.rules.errors import BudgetError
