@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from django.db.models import Count, F, Max, Min, Q, QuerySet, Window
+from django.db.models import Count, F, Max, Min, Q, Window
 from django.db.models.functions import RowNumber
 
-from campaigns.models import Alert, Attempt, Channel, Delivery
+from campaigns.models import Attempt, Channel, Delivery
 
 MOST = 10
 """Deliveries of an alert that a list names."""
@@ -67,11 +67,6 @@ def channel_figures(channel_ids: Collection[int]) -> dict[int, ChannelFigures]:
         row["channel"]: ChannelFigures(last_at=row["last"], waiting=row["waiting"])
         for row in rows.annotate(waiting=waiting, last=last)
     }
-
-
-def latest_alerts(*, brand_id: int, limit: int) -> QuerySet[Alert]:
-    """Return the latest alerts of a brand, the newest first."""
-    return Alert.objects.filter(brand=brand_id).order_by("-pk")[:limit]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
